@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIPSTOP_COMMAND_H
+#define RIPSTOP_COMMAND_H
+
+/*
+ * <ripstop/command.h>: programs run as child processes.
+ *
+ * In one call, with the output kept:
+ *
+ *     const char *const argv[] = { "git", "rev-parse", "HEAD", NULL };
+ *     struct rip_output out;
+ *     int r = rip_run(argv, NULL, &out, rip_after(5));
+ *     if (r == 0 && rip_exit_ok(&out.exit))
+ *         printf("at %s", out.out);
+ *     if (r == 0)
+ *         rip_output_done(&out);
+ *
+ * Or step by step: rip_command_start, then read, write, wait, stop in any
+ * order, then rip_command_free.
+ *
+ * A program is started without fork(2): the time that takes depends neither
+ * on how much memory this process holds nor on how many files it has open,
+ * and no pthread_atfork handler runs. The program begins with no signal
+ * blocked and every signal at its default action, and has the file
+ * descriptors 0, 1 and 2 alone. Every descriptor that the library itself
+ * makes is close-on-exec from birth.
+ *
+ * Caveats
+ *
+ * - The kernel suspends the calling thread, and no other, until the program
+ *   has been loaded: from a slow network file system that takes as long as
+ *   the file system takes. rip_command_start has no deadline.
+ * - A program that starts helpers in the background can end while these hold
+ *   its output open. Capturing calls do not wait for them beyond `grace`, and
+ *   set `pipe_held`.
+ * - Nobody else should wait for the children of this library. Where somebody
+ *   does (waitpid(-1) in another thread, SIGCHLD ignored) the status is still
+ *   right on Linux 6.15 and later, and RIP_UNKNOWN before.
+ * - The environment is read without a lock, as libc itself does: no other
+ *   thread may change it (setenv) while a program is started.
+ * - After fork(2) a command belongs to the parent alone: in the child all
+ *   that is allowed is rip_command_free, which there touches no process.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h> /* pid_t, ssize_t */
+
+#include <ripstop/base.h>
+#include <ripstop/exit.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rip_command rip_command;
+
+/* Where one of the standard streams of the program comes from or goes to. */
+enum rip_stdio_kind {
+    RIP_STDIO_DEFAULT, /* rip_command_start: as RIP_STDIO_INHERIT; rip_run: in
+                          is RIP_STDIO_NULL, out and err are RIP_STDIO_PIPE.
+                          With `input`, in is RIP_STDIO_PIPE */
+    RIP_STDIO_INHERIT, /* the stream of this process */
+    RIP_STDIO_PIPE,    /* a pipe, whose other end the command holds */
+    RIP_STDIO_NULL,    /* /dev/null */
+    RIP_STDIO_FILE,    /* the file `path`; for out and err it is made, or
+                          emptied, with mode 0666 less the umask */
+    RIP_STDIO_APPEND,  /* the file `path`, written at its end; not for in */
+    RIP_STDIO_FD,      /* a copy of our descriptor `fd`, which stays ours */
+    RIP_STDIO_STDOUT   /* err alone: wherever out goes, as 2>&1 */
+};
+
+/* `path` is relative to the working directory of this process, not to `cwd`.
+ * A `path` or `fd` that the kind does not use must be zero. */
+struct rip_stdio {
+    enum rip_stdio_kind kind;
+    const char *path;
+    int fd;
+};
+
+enum rip_env_mode {
+    RIP_ENV_EXTEND, /* the environment of this process, changed by `env` */
+    RIP_ENV_REPLACE /* `env` alone */
+};
+
+/* What to do when more than `max_output` comes. */
+enum rip_overflow {
+    RIP_OVERFLOW_TRUNCATE, /* keep the first bytes, read and drop the rest */
+    RIP_OVERFLOW_FAIL,     /* -EMSGSIZE; rip_run stops the command as well */
+    RIP_OVERFLOW_HEAD_TAIL /* keep the first half and the last half */
+};
+
+/* The actions that the program begins with for signals that this process
+ * ignores. (Handlers never survive the start of a program.) */
+enum rip_signals {
+    RIP_SIGNALS_RESET,       /* the default action */
+    RIP_SIGNALS_KEEP_IGNORED /* it ignores them too, as nohup(1) wants */
+};
+
+/*
+ * Where and why a start failed:
+ *
+ *     step      subject        code
+ *     "chdir"   "/nope"        -ENOENT
+ *     "exec"    "no-such"      -ENOENT
+ *     "open"    "/root/log"    -EACCES
+ *     "option"  "err.path"     -EINVAL
+ *
+ * Steps are: option, memory, pipe, open, clone, setpgid, redirect, close,
+ * chdir, exec, interpreter (the program is there, but not the interpreter
+ * that it names). `step` is a constant string; `subject` may be empty, and
+ * its end is cut where it is too long.
+ */
+struct rip_failure {
+    const char *step;
+    char subject[256];
+    int code;
+};
+
+/*
+ * Says a failure in words: `exec "no-such": no such file or directory`. A
+ * control character in the subject is written as \n or \x1b. Writes at most
+ * `cap` bytes with the closing NUL and returns the length of the whole text,
+ * as snprintf(3) does. 512 bytes hold most of them, 1280 all.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_failure_format(const struct rip_failure *f, char *buf,
+                               size_t cap);
+
+struct rip_command_options {
+    /* The working directory of the program. NULL: ours. A program given by a
+     * relative path with a slash is looked up from there. */
+    const char *cwd;
+
+    /* "NAME=value" sets, "NAME" unsets; ends with NULL; the last one that
+     * names a variable counts. NULL: nothing to change. */
+    const char *const *env;
+    enum rip_env_mode env_mode;
+
+    struct rip_stdio in, out, err;
+
+    /* Fed to stdin by rip_run and rip_command_communicate, after which stdin
+     * is closed. Not copied: it must stay until the command has ended. Not
+     * with an `in` other than RIP_STDIO_DEFAULT or RIP_STDIO_PIPE. */
+    const void *input;
+    size_t input_len;
+
+    /* The most bytes kept of each captured stream; 0: no limit. */
+    size_t max_output;
+    enum rip_overflow overflow;
+
+    /* Seconds between a polite request to end and SIGKILL, and the time that
+     * a capturing call waits for the end of the output once the command
+     * itself has ended. 0: 1 second; negative: none. */
+    double grace;
+
+    enum rip_signals signals;
+
+    /* Filled in when a start fails; untouched when it does not. */
+    struct rip_failure *failure;
+
+    uint64_t reserved[4];
+};
+
+/*
+ * Starts a program. `argv` ends with NULL; argv[0] is its path, or, without a
+ * slash, a name that is looked for in PATH: the one the program itself will
+ * have, so after `env`. Only absolute directories of PATH are searched; an
+ * empty or relative element is passed over, so that what runs never depends
+ * on the directory one happens to be in. argv and the options (but not
+ * `input`) may be freed after the call.
+ *
+ * The program gets a process group of its own unless its stdin is inherited,
+ * when it stays in ours, so that terminal programs work and Ctrl-C reaches
+ * them.
+ *
+ * When it returns 0 the program has been loaded and runs: what fails before
+ * that, the loading included, is an error of this call, `options->failure`
+ * says which step failed on what, and no process is left behind.
+ *
+ *     -EINVAL   argv is empty, an option is wrong or contradicts another
+ *     -ENOENT   no such program, directory or file: see `failure`
+ *     -EACCES   it may not be executed, or no permission on the way there
+ *     -ENOEXEC  not a program (a script without #! is not guessed at)
+ *     -E2BIG    arguments and environment are too long; one argument may have
+ *               128 KiB
+ *     -EAGAIN, -EMFILE, -ENFILE, -ENOMEM
+ *               not now: a limit of this process, its user or the system
+ *
+ * Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_command_start(
+    rip_command **ret, const char *const *argv,
+    const struct rip_command_options *options);
+
+/*
+ * The process id. It is the command's own until the command has been waited
+ * for (rip_command_wait, run, communicate, stop), then it may come to belong
+ * to somebody else: a signal goes through rip_command_signal.
+ *
+ * Thread-safe.
+ */
+RIP_API pid_t rip_command_pid(const rip_command *c);
+
+/*
+ * A descriptor that becomes readable when the command has ended, and stays
+ * so: for poll(2) and event loops. It is the command's: do not read it, close
+ * it or pass it on. It tells that the command has ended, not that all of its
+ * output has been read.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_fd(const rip_command *c);
+
+/*
+ * Our end of a pipe, for poll(2) and event loops: `which` is 0 for what we
+ * write to, 1 and 2 for what we read from. It is the command's, in
+ * non-blocking mode: use it for waiting, and rip_command_read and
+ * rip_command_write for the rest. -1 when there is no such pipe or it is
+ * closed, as it is once its end has been read.
+ *
+ * One caller at a time a stream.
+ */
+RIP_API int rip_command_pipe(const rip_command *c, int which);
+
+/*
+ * Waits until the command has ended. Neither reads its output nor closes its
+ * input: a command that is blocked on a full pipe is waited for in vain; read
+ * it, or use rip_command_communicate. Again is fine, and tells the same.
+ *
+ *     -ETIMEDOUT  it still runs
+ *
+ * `ret` may be NULL. Blocks until the deadline at the longest.
+ *
+ * Thread-safe: any number of threads may wait for one command.
+ */
+RIP_API int rip_command_wait(rip_command *c, struct rip_exit *ret,
+                             rip_time deadline);
+
+/*
+ * Writes to the command's stdin. Gives `len`, or less when the deadline
+ * passed after a part was written.
+ *
+ *     -ETIMEDOUT  the deadline passed before a byte was written
+ *     -EPIPE      the command has closed its stdin or ended, or
+ *                 rip_command_close_input was called (no SIGPIPE is raised)
+ *     -EINVAL     stdin is no pipe
+ *
+ * One caller at a time; reading in another thread meanwhile is fine.
+ */
+RIP_API RIP_CHECK_RESULT ssize_t rip_command_write(rip_command *c,
+                                                   const void *data, size_t len,
+                                                   rip_time deadline);
+
+/*
+ * Closes the command's stdin, so that it reads end-of-file. Again is fine.
+ *
+ * One caller at a time with rip_command_write.
+ */
+RIP_API void rip_command_close_input(rip_command *c);
+
+/*
+ * Reads what the command wrote to stdout (`which` 1) or stderr (2): at least
+ * one byte, as much as there is, at most `cap`. 0 is the end of the stream.
+ *
+ *     -ETIMEDOUT  nothing came until the deadline
+ *     -EINVAL     that stream is no pipe, or `cap` is 0
+ *
+ * One caller at a time a stream.
+ */
+RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
+                                                  void *buf, size_t cap,
+                                                  rip_time deadline);
+
+/*
+ * Sends a signal to the command and to everything that it has started: its
+ * process group, and those of its descendants that have left the group.
+ *
+ *     -ESRCH   it has ended and been waited for
+ *     -EINVAL  no such signal
+ *     -EPERM   it runs as somebody else
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_signal(rip_command *c, int sig);
+
+/*
+ * Sends a signal to the command's own process alone; errors as above. A
+ * reused process id is never hit.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_signal_one(rip_command *c, int sig);
+
+/*
+ * Ends the command with everything that it has started: SIGTERM, `grace`
+ * seconds, then SIGKILL to what is left; SIGKILL at the deadline at the
+ * latest. What it leaves running in its group after ending by itself is
+ * killed too. Then as rip_command_wait, with `stopped` set in `ret` unless it
+ * had ended before. `ret` may be NULL.
+ *
+ *     -ETIMEDOUT  killed, but the kernel had not let go of it by the deadline
+ *                 (it hangs in a device or file system)
+ *
+ * Blocks until the deadline, or grace + 1 second, whichever comes first.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_stop(rip_command *c, struct rip_exit *ret,
+                             rip_time deadline);
+
+/*
+ * Frees a command, and closes its pipes. If it still runs it is ended first,
+ * as by rip_command_stop. Returns NULL; NULL is fine.
+ *
+ * Blocks for grace + 1 second at the longest. The last call on `c`.
+ */
+RIP_API rip_command *rip_command_free(rip_command *c);
+
+/*
+ * What a command wrote, and how it ended. `out` and `err` are malloc'ed,
+ * never NULL, and end with a NUL that the length does not count (what comes
+ * before may hold NULs of its own). A stream that was not captured is empty.
+ */
+struct rip_output {
+    char *out;
+    size_t out_len;
+    char *err;
+    size_t err_len;
+    bool truncated; /* more came than `max_output` let us keep */
+    bool pipe_held; /* the command has ended, but somebody else still holds
+                       its stdout or stderr: there may be more to come */
+    struct rip_exit exit;
+};
+
+/*
+ * Feeds `input` to the command's stdin and reads its stdout and stderr, all
+ * at once, until it has ended; then as rip_command_wait. With `input` NULL it
+ * feeds the `input` of the options, and stdin is closed after it in any case.
+ *
+ *     -ETIMEDOUT  the deadline passed. Nothing is stopped: `ret` has what
+ *                 came so far (and must be freed with rip_output_done), with
+ *                 exit.how RIP_RUNNING if the command still runs. Call it
+ *                 again with the same input to go on: no byte is lost
+ *     -EMSGSIZE   more than `max_output` came (RIP_OVERFLOW_FAIL); `ret` is
+ *                 as above
+ *
+ * `ret` holds all that came since the start and was not taken by
+ * rip_command_read. It is untouched on every other failure.
+ *
+ * Blocks until the deadline; without one, until the command has ended and
+ * `grace` seconds more if others hold its output.
+ *
+ * One caller at a time, and no reads or writes meanwhile.
+ */
+RIP_API int rip_command_communicate(rip_command *c, const void *input,
+                                    size_t len, struct rip_output *ret,
+                                    rip_time deadline);
+
+/*
+ * Runs a program from start to end: rip_command_start, feed, capture, wait,
+ * free. Gives 0 when it was started and has ended, however it ended: look at
+ * ret->exit. At the deadline the program is stopped with everything that it
+ * has started, exit.timed_out is set, and what came until then is in `ret`.
+ *
+ *     -EMSGSIZE  as for communicate, `ret` included; the program was stopped
+ *
+ * and the errors of rip_command_start. `ret` may be NULL: then out and err
+ * are inherited by default.
+ *
+ * Blocks until deadline + grace, and 1 second more where the kernel does not
+ * let go of a killed process.
+ *
+ * Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_run(const char *const *argv,
+                                     const struct rip_command_options *options,
+                                     struct rip_output *ret, rip_time deadline);
+
+/*
+ * Frees what an rip_output holds, and clears it. Again is fine.
+ *
+ * One caller at a time.
+ */
+RIP_API void rip_output_done(struct rip_output *o);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

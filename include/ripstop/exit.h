@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIPSTOP_EXIT_H
+#define RIPSTOP_EXIT_H
+
+/*
+ * <ripstop/exit.h>: how a command or a task ended.
+ *
+ * One struct with a field for each fact, instead of a number that holds
+ * several:
+ *
+ *     struct rip_exit end;
+ *     if (rip_command_wait(c, &end, RIP_FOREVER) == 0 && !rip_exit_ok(&end)) {
+ *         char text[RIP_EXIT_TEXT];
+ *         rip_exit_format(&end, text, sizeof text);
+ *         fprintf(stderr, "gzip: %s\n", text);   // gzip: killed by SIGKILL
+ *     }
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ripstop/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum rip_end {
+    RIP_RUNNING,  /* it has not ended */
+    RIP_EXITED,   /* by itself: see `code` */
+    RIP_SIGNALED, /* a signal ended it: see `signal` */
+    RIP_UNKNOWN   /* it has ended, but somebody else in this process took its
+                     status (waitpid(-1), SIGCHLD ignored) and this kernel
+                     keeps no second copy of it (Linux before 6.15) */
+};
+
+/* By which means a tree of processes was reached, when it had to be. */
+enum rip_tree {
+    RIP_TREE_NONE,  /* it had not to be */
+    RIP_TREE_GROUP, /* the process group */
+    RIP_TREE_SWEEP, /* the descendants, found one by one */
+    RIP_TREE_CGROUP /* the control group */
+};
+
+struct rip_exit {
+    enum rip_end how;
+    int code;         /* RIP_EXITED: its exit status, 0 to 255 */
+    int signal;       /* RIP_SIGNALED: the signal's number */
+    bool core_dumped; /* it left a core file */
+    bool timed_out;   /* we ended it, since its deadline had passed */
+    bool stopped;     /* we ended it, since somebody asked for that */
+    enum rip_tree tree;
+    int64_t wall_ns;         /* from its start until its end was noticed */
+    int64_t user_ns;         /* CPU time of it and of the children that it */
+    int64_t system_ns;       /*   waited for, in user and in kernel mode */
+    int64_t max_rss_bytes;   /* most memory that it, or one of those, held at a
+                                time. 0: unknown, since it stayed below what
+                                this process held when it started it */
+    bool oom_killed;         /* of a task, where it can be known */
+    uintptr_t fault_address; /* of a crashed process task */
+    uint64_t reserved[4];
+};
+
+/*
+ * Whether it ended well: by itself, with status 0.
+ *
+ * Thread-safe.
+ */
+RIP_API bool rip_exit_ok(const struct rip_exit *e);
+
+/* Room for every text that rip_exit_format makes. */
+#define RIP_EXIT_TEXT 96
+
+/*
+ * Says in words how it ended: "exited with 3", "killed by SIGSEGV (core
+ * dumped)", "killed by SIGTERM (deadline passed)". Writes at most `cap` bytes
+ * with the closing NUL, and returns the length of the whole text, as
+ * snprintf(3) does.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_exit_format(const struct rip_exit *e, char *buf, size_t cap);
+
+/*
+ * The name of a signal, "SIGTERM"; NULL when there is no such signal or it
+ * has no name (the real-time signals).
+ *
+ * Thread-safe.
+ */
+RIP_API const char *rip_signal_name(int signal);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

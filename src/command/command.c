@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "command/command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h> /* getpid */
+
+/* ---- those that could not be reaped when they were freed -------------- */
+
+/* The kernel lets a killed process go late when it hangs in a device or file
+ * system. It stays in this list, and later calls look whether it has gone. */
+static pthread_mutex_t leftover_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(rip_command *) leftover;
+
+static void destroy(rip_command *c)
+{
+    for (size_t i = 0; i < c->n_held; i++)
+        rip__os_close(c->held[i].pidfd);
+    rip__free(c->held);
+    rip__os_close(c->in);
+    rip__stream_done(&c->out[0]);
+    rip__stream_done(&c->out[1]);
+    rip__os_close(c->pidfd);
+    pthread_mutex_destroy(&c->lock);
+    rip__free(c);
+}
+
+static void leave_over(rip_command *c)
+{
+    pthread_mutex_lock(&leftover_lock);
+    c->next = leftover;
+    leftover = c;
+    pthread_mutex_unlock(&leftover_lock);
+}
+
+static void reap_leftovers(void)
+{
+    if (!atomic_load_explicit(&leftover, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&leftover_lock);
+    rip_command *c = leftover;
+    leftover = NULL;
+    pthread_mutex_unlock(&leftover_lock);
+    while (c) {
+        rip_command *next = c->next;
+        if (c->owner != getpid() ||
+            rip_command_wait(c, NULL, RIP_NOW) != -ETIMEDOUT)
+            destroy(c);
+        else
+            leave_over(c);
+        c = next;
+    }
+}
+
+/* ---- start ------------------------------------------------------------ */
+
+static rip_time grace_of(double seconds)
+{
+    if (seconds == 0)
+        seconds = 1;
+    if (seconds < 0)
+        return 0;
+    return seconds < 9e9 ? (rip_time)(seconds * 1e9) : RIP_FOREVER;
+}
+
+static rip_command *make(const struct rip_command_options *o)
+{
+    rip_command *c = rip__alloc(sizeof *c);
+    if (!c)
+        return NULL;
+    pthread_mutex_init(&c->lock, NULL);
+    c->pid = c->pidfd = c->in = c->out[0].fd = c->out[1].fd = -1;
+    c->owner = getpid();
+    c->input = o->input;
+    c->input_len = o->input_len;
+    c->max_output = o->max_output;
+    c->overflow = o->overflow;
+    c->grace = grace_of(o->grace);
+    return c;
+}
+
+/* The ends of the pipes go from the plan to the command. */
+static void adopt_pipes(rip_command *c, struct rip__plan *p)
+{
+    c->has_input = p->ours[0] >= 0;
+    c->in = p->ours[0];
+    for (int i = 0; i < 2; i++) {
+        c->out[i].captured = p->ours[i + 1] >= 0;
+        c->out[i].fd = p->ours[i + 1];
+    }
+    p->ours[0] = p->ours[1] = p->ours[2] = -1;
+}
+
+static int tell_failure(const struct rip__plan *p,
+                        const struct rip__os_spawned *s, int code)
+{
+    static const char *const streams[] = { "in", "out", "err" };
+    const struct rip_command_options *o = p->options;
+    const char *program = p->spawn.argv[0];
+    switch (s->step) {
+    case RIP__STEP_SETPGID:
+        return rip__fail(o, "setpgid", program, code);
+    case RIP__STEP_REDIRECT:
+        return rip__fail(o, "redirect", streams[s->index], code);
+    case RIP__STEP_CLOSE:
+        return rip__fail(o, "close", program, code);
+    case RIP__STEP_CHDIR:
+        return rip__fail(o, "chdir", o->cwd, code);
+    case RIP__STEP_EXEC:
+        return rip__fail(o, "exec", program, code);
+    case RIP__STEP_INTERPRETER:
+        return rip__fail(o, "interpreter", p->paths[s->index], code);
+    case RIP__STEP_NONE:
+    case RIP__STEP_CLONE:
+        break;
+    }
+    return rip__fail(o, "clone", program, code);
+}
+
+static int spawn(rip_command *c, struct rip__plan *p)
+{
+    struct rip__os_spawned s;
+    int r = rip__redirect_open(p);
+    if (r < 0)
+        return r;
+    c->started = rip__os_clock();
+    r = rip__os_spawn(&s, &p->spawn);
+    if (r < 0)
+        return tell_failure(p, &s, r);
+    c->pid = s.pid;
+    c->pidfd = s.pidfd;
+    c->own_group = p->spawn.new_group;
+    c->inherited_peak = rip__os_peak_memory();
+    adopt_pipes(c, p);
+    return 0;
+}
+
+int rip__command_start(rip_command **ret, const char *const *argv,
+                       const struct rip_command_options *options, bool capture)
+{
+    struct rip__plan plan;
+    reap_leftovers();
+    int r = rip__plan_resolve(&plan, argv, options, capture);
+    if (r < 0)
+        return r;
+    rip_command *c = make(plan.options);
+    if (c)
+        r = spawn(c, &plan);
+    else
+        r = rip__fail(plan.options, "memory", argv[0], -ENOMEM);
+    rip__plan_done(&plan);
+    if (r < 0) {
+        if (c)
+            destroy(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+int rip_command_start(rip_command **ret, const char *const *argv,
+                      const struct rip_command_options *options)
+{
+    return rip__command_start(ret, argv, options, false);
+}
+
+pid_t rip_command_pid(const rip_command *c)
+{
+    return c->pid;
+}
+
+int rip_command_fd(const rip_command *c)
+{
+    return c->pidfd;
+}
+
+/* ---- wait ------------------------------------------------------------- */
+
+int rip__command_await(rip_command *c, rip_time deadline)
+{
+    struct pollfd ended = { .fd = c->pidfd, .events = POLLIN };
+    int r = rip__os_poll(&ended, 1, deadline);
+    if (r == 0)
+        return -ETIMEDOUT;
+    return r < 0 ? r : 0;
+}
+
+static void fill_end(rip_command *c, const struct rip__os_status *s)
+{
+    struct rip_exit *e = &c->end;
+    int status = s->wait_status;
+    *e = (struct rip_exit){
+        .how = RIP_UNKNOWN,
+        .timed_out = c->timed_out,
+        .stopped = c->stopped,
+        .tree = c->tree,
+        .wall_ns = rip__os_clock() - c->started,
+        .user_ns = s->user_ns,
+        .system_ns = s->system_ns,
+    };
+    if (s->known && WIFSIGNALED(status)) {
+        e->how = RIP_SIGNALED;
+        e->signal = WTERMSIG(status);
+        e->core_dumped = WCOREDUMP(status);
+    } else if (s->known) {
+        e->how = RIP_EXITED;
+        e->code = WEXITSTATUS(status);
+    }
+    /* Until exec the child had our memory, and the kernel keeps the highest
+     * mark: only what lies above ours is surely the program's own. */
+    if (s->has_usage && s->max_rss_bytes > c->inherited_peak)
+        e->max_rss_bytes = s->max_rss_bytes;
+}
+
+/* Takes its status if it has ended: 1, 0 if it has not. */
+static int look(rip_command *c)
+{
+    struct rip__os_status status;
+    int r = 1;
+    pthread_mutex_lock(&c->lock);
+    bool keep = c->stopping > 0;
+    if (!c->reaped && !(c->ended && keep)) {
+        r = rip__os_reap(c->pidfd, keep, &status);
+        if (r == 1 && !c->ended)
+            fill_end(c, &status);
+        if (r == 1) {
+            c->ended = true;
+            c->reaped = !keep;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
+{
+    int r = deadline == RIP_NOW ? 0 : rip__command_await(c, deadline);
+    if (r == 0)
+        r = look(c);
+    if (r <= 0)
+        return r < 0 ? r : -ETIMEDOUT;
+    if (ret)
+        *ret = c->end;
+    return 0;
+}
+
+rip_command *rip_command_free(rip_command *c)
+{
+    if (!c)
+        return NULL;
+    bool left = false;
+    if (c->owner == getpid() && !c->reaped &&
+        rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT) {
+        rip_command_close_input(c);
+        left = rip_command_stop(c, NULL, RIP_FOREVER) < 0;
+    }
+    if (left)
+        leave_over(c);
+    else
+        destroy(c);
+    return NULL;
+}

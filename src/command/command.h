@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIP_COMMAND_COMMAND_H
+#define RIP_COMMAND_COMMAND_H
+
+#include <pthread.h>
+
+#include <ripstop/command.h>
+
+#include "base/base.h"
+#include "os/os.h"
+
+/* One of the streams that we read: the bytes from `start` on in `buffer` have
+ * been read from the pipe and taken by nobody yet. */
+struct rip__stream {
+    int fd; /* -1: no pipe, or its end has been read */
+    bool captured;
+    struct rip__buffer buffer;
+    size_t start;
+};
+
+/*
+ * A command is RUNNING, then ENDED (its process is a zombie: pid and group
+ * are still its own), then REAPED (both may be somebody else's). `ended` and
+ * `reaped` go from false to true once, under `lock`; `end` is complete when
+ * `ended` is set. While somebody stops the command nobody else reaps it,
+ * since the stop has still to kill what is left of the group.
+ */
+struct rip_command {
+    pid_t pid;
+    int pidfd;
+    pid_t owner; /* the process that started it: not a fork of that */
+    bool own_group;
+    rip_time started;
+    int64_t inherited_peak; /* our peak memory when it was loaded */
+
+    /* These belong to the caller of read, write and communicate. */
+    bool has_input;
+    int in; /* -1: none, or closed */
+    struct rip__stream out[2];
+    const void *input;
+    size_t input_len, input_done;
+    size_t max_output;
+    enum rip_overflow overflow;
+    bool truncated;
+    bool pipe_held;
+    rip_time grace; /* nanoseconds */
+
+    pthread_mutex_t lock; /* guards what follows */
+    bool ended, reaped;
+    unsigned stopping; /* how many are in rip_command_stop */
+    bool timed_out, stopped;
+    enum rip_tree tree;
+    struct rip_exit end;
+    struct rip__os_member *held; /* of the tree, when it was signalled */
+    size_t n_held;
+
+    rip_command *next; /* of those that could not be reaped when freed */
+};
+
+/* The options as they apply, each decision made. */
+struct rip__plan {
+    const struct rip_command_options *options; /* never NULL */
+    struct rip_stdio stdio[3];                 /* none is DEFAULT */
+    struct rip__os_spawn spawn;
+    int ours[3];   /* our ends of pipes, or -1 */
+    int theirs[3]; /* what the child gets and we close, or -1 */
+    const char **env;
+    const char **paths;
+};
+
+/* ---- options.c: what is asked for, and whether it can be ---- */
+
+/* Fills in all but the descriptors. `capture`: what DEFAULT means is what
+ * rip_run says. On failure there is nothing to undo. */
+int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
+                      const struct rip_command_options *options, bool capture);
+void rip__plan_done(struct rip__plan *p);
+
+/* ---- environment.c ---- */
+
+/* The child's environment, and the paths that the program may have. Each is
+ * one allocation; *ret stays NULL where ours can be used as it is. */
+int rip__environment(const char ***ret, const struct rip_command_options *o);
+int rip__search_paths(const char ***ret, const char *name,
+                      const char *const *env);
+
+/* ---- redirect.c: the descriptors of a plan ---- */
+
+int rip__redirect_open(struct rip__plan *p);
+void rip__redirect_close(int fds[3]);
+
+/* ---- failure.c ---- */
+
+/* Fills in options->failure, if there is one, and gives `code`. */
+int rip__fail(const struct rip_command_options *o, const char *step,
+              const char *subject, int code);
+
+/* ---- command.c ---- */
+
+/* rip_command_start; `capture`: what DEFAULT means is what rip_run says. */
+int rip__command_start(rip_command **ret, const char *const *argv,
+                       const struct rip_command_options *options, bool capture);
+
+/* Waits until it has ended, without reaping it: 0, -ETIMEDOUT, or a failure
+ * of poll(2). */
+int rip__command_await(rip_command *c, rip_time deadline);
+
+/* ---- stream.c ---- */
+
+/* Reads once from the pipe into the stream's buffer: as rip_command_read,
+ * but -EAGAIN when there is nothing. Closes the pipe at its end. */
+ssize_t rip__stream_fill(struct rip__stream *s);
+void rip__stream_done(struct rip__stream *s);
+
+/* ---- stop.c: an end in three acts, for stop and for run ---- */
+
+/* Asks the tree to end, unless there is no grace. From here on nobody but
+ * rip__stop_end reaps the command. */
+void rip__stop_ask(rip_command *c, bool timed_out);
+
+/* Waits until all of the tree that was found has ended. */
+void rip__stop_await(rip_command *c, rip_time deadline);
+
+/* Kills what is left, and waits for that at most a second. */
+void rip__stop_kill(rip_command *c);
+
+/* As rip_command_wait with RIP_NOW. */
+int rip__stop_end(rip_command *c, struct rip_exit *ret);
+
+/* ---- time ---- */
+
+static inline rip_time rip__sooner(rip_time a, rip_time b)
+{
+    return a < b ? a : b;
+}
+
+/* The time `ns` from now. */
+static inline rip_time rip__later(rip_time ns)
+{
+    rip_time at;
+    return __builtin_add_overflow(rip__os_clock(), ns, &at) ? RIP_FOREVER : at;
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "command/command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <unistd.h> /* environ */
+
+/* All that can be wrong with the options is found here, before anything is
+ * made. The failure's subject is the option, or the two that contradict. */
+
+static const char *const stream_names[] = { "in", "out", "err" };
+
+static int refuse(const struct rip_command_options *o, const char *option)
+{
+    return rip__fail(o, "option", option, -EINVAL);
+}
+
+/* Refuses "in.path" and the like. */
+static int refuse_stream(const struct rip_command_options *o, int i,
+                         const char *field)
+{
+    char option[32];
+    struct rip__text t = { option, sizeof option, 0 };
+    rip__text_add(&t, stream_names[i]);
+    rip__text_add_char(&t, '.');
+    rip__text_add(&t, field);
+    rip__text_end(&t);
+    return refuse(o, option);
+}
+
+static int check_stream(const struct rip_command_options *o, int i,
+                        const struct rip_stdio *s)
+{
+    bool has_path = s->kind == RIP_STDIO_FILE || s->kind == RIP_STDIO_APPEND;
+    if ((unsigned)s->kind > RIP_STDIO_STDOUT ||
+        (i == 0 && s->kind == RIP_STDIO_APPEND) ||
+        (i != 2 && s->kind == RIP_STDIO_STDOUT))
+        return refuse_stream(o, i, "kind");
+    if (has_path != (s->path != NULL))
+        return refuse_stream(o, i, "path");
+    if (s->kind == RIP_STDIO_FD ? s->fd < 0 : s->fd != 0)
+        return refuse_stream(o, i, "fd");
+    return 0;
+}
+
+static int check_env(const struct rip_command_options *o)
+{
+    for (size_t i = 0; o->env && o->env[i]; i++)
+        if (o->env[i][0] == 0 || o->env[i][0] == '=')
+            return refuse(o, "env");
+    return 0;
+}
+
+static int check_limits(const struct rip_command_options *o)
+{
+    if ((unsigned)o->env_mode > RIP_ENV_REPLACE)
+        return refuse(o, "env_mode");
+    if ((unsigned)o->overflow > RIP_OVERFLOW_HEAD_TAIL)
+        return refuse(o, "overflow");
+    if (o->overflow != RIP_OVERFLOW_TRUNCATE && o->max_output == 0)
+        return refuse(o, "overflow without max_output");
+    if ((unsigned)o->signals > RIP_SIGNALS_KEEP_IGNORED)
+        return refuse(o, "signals");
+    if (isnan(o->grace))
+        return refuse(o, "grace");
+    if (!o->input && o->input_len > 0)
+        return refuse(o, "input_len without input");
+    if (o->input && o->in.kind != RIP_STDIO_DEFAULT &&
+        o->in.kind != RIP_STDIO_PIPE)
+        return refuse(o, "input and in.kind");
+    for (size_t i = 0; i < RIP__LENGTH(o->reserved); i++)
+        if (o->reserved[i] != 0)
+            return refuse(o, "reserved");
+    return 0;
+}
+
+static enum rip_stdio_kind default_kind(const struct rip_command_options *o,
+                                        int i, bool capture)
+{
+    if (i == 0 && o->input)
+        return RIP_STDIO_PIPE;
+    if (!capture)
+        return RIP_STDIO_INHERIT;
+    return i == 0 ? RIP_STDIO_NULL : RIP_STDIO_PIPE;
+}
+
+static int resolve_streams(struct rip__plan *p, bool capture)
+{
+    const struct rip_command_options *o = p->options;
+    const struct rip_stdio *const asked[] = { &o->in, &o->out, &o->err };
+    for (int i = 0; i < 3; i++) {
+        int r = check_stream(o, i, asked[i]);
+        if (r < 0)
+            return r;
+        p->stdio[i] = *asked[i];
+        if (p->stdio[i].kind == RIP_STDIO_DEFAULT)
+            p->stdio[i].kind = default_kind(o, i, capture);
+    }
+    return 0;
+}
+
+static int resolve_program(struct rip__plan *p, const char *const *argv)
+{
+    const struct rip_command_options *o = p->options;
+    if (!argv || !argv[0])
+        return refuse(o, "argv");
+    int r = rip__environment(&p->env, o);
+    if (r < 0)
+        return r;
+    p->spawn.argv = argv;
+    p->spawn.envp = p->env ? p->env : (const char *const *)environ;
+    r = rip__search_paths(&p->paths, argv[0], p->spawn.envp);
+    p->spawn.paths = p->paths;
+    return r < 0 ? rip__fail(o, "memory", "PATH", r) : 0;
+}
+
+int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
+                      const struct rip_command_options *options, bool capture)
+{
+    static const struct rip_command_options defaults;
+    const struct rip_command_options *o = options ? options : &defaults;
+    struct rip__plan p = {
+        .options = o,
+        .ours = { -1, -1, -1 },
+        .theirs = { -1, -1, -1 },
+        .spawn = { .cwd = o->cwd,
+                   .keep_ignored = o->signals == RIP_SIGNALS_KEEP_IGNORED },
+    };
+    int r = check_limits(o);
+    if (r == 0)
+        r = check_env(o);
+    if (r == 0)
+        r = resolve_streams(&p, capture);
+    if (r == 0)
+        r = resolve_program(&p, argv);
+    if (r < 0) {
+        rip__plan_done(&p);
+        return r;
+    }
+    p.spawn.new_group = p.stdio[0].kind != RIP_STDIO_INHERIT;
+    *ret = p;
+    return 0;
+}
+
+void rip__plan_done(struct rip__plan *p)
+{
+    rip__redirect_close(p->theirs);
+    rip__redirect_close(p->ours);
+    rip__free(p->env);
+    rip__free(p->paths);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "command/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* The descriptors of a plan, made in this process: a file that cannot be
+ * opened is told of before there is a child, and a path means what it means
+ * here. */
+
+void rip__redirect_close(int fds[3])
+{
+    for (int i = 0; i < 3; i++) {
+        rip__os_close(fds[i]);
+        fds[i] = -1;
+    }
+}
+
+static int open_pipe(struct rip__plan *p, int i)
+{
+    static const char *const names[] = { "in", "out", "err" };
+    int fd[2];
+    int r = rip__os_pipe(fd);
+    if (r < 0)
+        return rip__fail(p->options, "pipe", names[i], r);
+    p->ours[i] = i == 0 ? fd[1] : fd[0];
+    p->theirs[i] = i == 0 ? fd[0] : fd[1];
+    p->spawn.redirect[i] = (struct rip__os_redirect){ RIP__PIPE, p->theirs[i] };
+    r = rip__os_set_nonblock(p->ours[i]);
+    return r < 0 ? rip__fail(p->options, "pipe", names[i], r) : 0;
+}
+
+static int open_file(struct rip__plan *p, int i)
+{
+    const struct rip_stdio *s = &p->stdio[i];
+    int flags = O_RDONLY;
+    if (i != 0)
+        flags = O_WRONLY | O_CREAT |
+                (s->kind == RIP_STDIO_APPEND ? O_APPEND : O_TRUNC);
+    int fd = rip__os_open(s->path, flags | O_NOCTTY, 0666);
+    if (fd < 0)
+        return rip__fail(p->options, "open", s->path, fd);
+    p->theirs[i] = fd;
+    p->spawn.redirect[i] = (struct rip__os_redirect){ RIP__COPY, fd };
+    return 0;
+}
+
+/* Wherever out goes: the same open file, so that the two share one position
+ * and nothing is written over. */
+static struct rip__os_redirect same_as_out(const struct rip__plan *p)
+{
+    const struct rip__os_redirect *out = &p->spawn.redirect[1];
+    if (out->kind == RIP__INHERIT)
+        return (struct rip__os_redirect){ RIP__COPY, 1 };
+    return *out;
+}
+
+static int open_stream(struct rip__plan *p, int i)
+{
+    switch (p->stdio[i].kind) {
+    case RIP_STDIO_PIPE:
+        return open_pipe(p, i);
+    case RIP_STDIO_FILE:
+    case RIP_STDIO_APPEND:
+        return open_file(p, i);
+    case RIP_STDIO_NULL:
+        p->spawn.redirect[i].kind = RIP__NULL;
+        return 0;
+    case RIP_STDIO_FD:
+        p->spawn.redirect[i] =
+            (struct rip__os_redirect){ RIP__COPY, p->stdio[i].fd };
+        return 0;
+    case RIP_STDIO_STDOUT:
+        p->spawn.redirect[i] = same_as_out(p);
+        return 0;
+    case RIP_STDIO_DEFAULT:
+    case RIP_STDIO_INHERIT:
+        break;
+    }
+    return 0;
+}
+
+int rip__redirect_open(struct rip__plan *p)
+{
+    for (int i = 0; i < 3; i++) {
+        int r = open_stream(p, i);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIP_OS_LINUX_H
+#define RIP_OS_LINUX_H
+
+/* What the Linux files share: a system call through the seam, and what the
+ * libc headers of Linux 5.10's time do not name. */
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "os/os.h"
+
+#define RIP__SYS7(nr, a, b, c, d, e, f, ...)                            \
+    rip__seam.syscall((nr),                                             \
+                      (const long[6]){ (long)(a), (long)(b), (long)(c), \
+                                       (long)(d), (long)(e), (long)(f) })
+
+/* A raw system call, with up to six arguments: the result or -errno. */
+#define RIP__SYS(...) RIP__SYS7(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+
+/* The kernel's signal set, in which every signal has a bit, also the two
+ * that libc keeps for itself. */
+typedef uint64_t rip__kernel_sigset;
+
+/* An entry of getdents64(2), the kernel's struct linux_dirent64. */
+struct rip__dirent {
+    uint64_t ino;
+    int64_t off;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+/* The last signal that the kernel knows. */
+#define RIP__SIGNALS 64
+
+/* How a system call can be missing: an old kernel, or a filter. */
+static inline bool rip__is_missing(long r)
+{
+    return r == -ENOSYS || r == -EPERM;
+}
+
+#endif

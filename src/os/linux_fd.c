@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100
+#endif
+
+void rip__os_close(int fd)
+{
+    /* After EINTR, too, Linux has closed it: to try again could close what
+     * another thread has opened since. */
+    if (fd >= 0)
+        (void)RIP__SYS(SYS_close, fd);
+}
+
+int rip__os_pipe(int ret[2])
+{
+    return (int)RIP__SYS(SYS_pipe2, ret, O_CLOEXEC);
+}
+
+int rip__os_open(const char *path, int flags, mode_t mode)
+{
+    long r;
+    do
+        r = RIP__SYS(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode);
+    while (r == -EINTR);
+    return (int)r;
+}
+
+int rip__os_set_nonblock(int fd)
+{
+    long flags = RIP__SYS(SYS_fcntl, fd, F_GETFL);
+    if (flags < 0)
+        return (int)flags;
+    return (int)RIP__SYS(SYS_fcntl, fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+ssize_t rip__os_read(int fd, void *buf, size_t cap)
+{
+    long r;
+    do
+        r = RIP__SYS(SYS_read, fd, buf, cap);
+    while (r == -EINTR);
+    return r;
+}
+
+/* Whether SIGPIPE waits for this thread. */
+static bool sigpipe_pending(void)
+{
+    rip__kernel_sigset set = 0;
+    (void)RIP__SYS(SYS_rt_sigpending, &set, sizeof set);
+    return set & (1ull << (SIGPIPE - 1));
+}
+
+/* The way without RWF_NOSIGNAL: SIGPIPE goes to the thread that wrote, so it
+ * can be held back and eaten there, unless one was pending before, which
+ * then stays the only one. */
+static ssize_t write_sigpipe_blocked(int fd, const void *buf, size_t len)
+{
+    const rip__kernel_sigset sigpipe = 1ull << (SIGPIPE - 1);
+    rip__kernel_sigset before;
+    (void)RIP__SYS(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before,
+                   sizeof before);
+    bool pending = sigpipe_pending();
+    long r;
+    do
+        r = RIP__SYS(SYS_write, fd, buf, len);
+    while (r == -EINTR);
+    if (r == -EPIPE && !pending) {
+        const struct timespec now = { 0, 0 };
+        while (RIP__SYS(SYS_rt_sigtimedwait, &sigpipe, NULL, &now,
+                        sizeof sigpipe) == -EINTR)
+            ;
+    }
+    (void)RIP__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL,
+                   sizeof before);
+    return r;
+}
+
+ssize_t rip__os_write(int fd, const void *buf, size_t len)
+{
+    static atomic_bool no_nosignal;
+    if (!atomic_load_explicit(&no_nosignal, memory_order_relaxed)) {
+        const struct iovec iov = { (void *)(uintptr_t)buf, len };
+        long r;
+        do /* offset -1: at the current position */
+            r = RIP__SYS(SYS_pwritev2, fd, &iov, 1, -1, -1, RWF_NOSIGNAL);
+        while (r == -EINTR);
+        if (r != -EOPNOTSUPP && !rip__is_missing(r))
+            return r;
+        if (r != -EPERM) /* which can be the file's own answer */
+            atomic_store_explicit(&no_nosignal, true, memory_order_relaxed);
+    }
+    return write_sigpipe_blocked(fd, buf, len);
+}
+
+int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline)
+{
+    for (;;) {
+        struct timespec left, *timeout = NULL;
+        if (deadline != RIP_FOREVER) {
+            rip_time ns = deadline <= 0 ? 0 : deadline - rip__os_clock();
+            ns = ns < 0 ? 0 : ns;
+            left.tv_sec = (time_t)(ns / 1000000000);
+            left.tv_nsec = (long)(ns % 1000000000);
+            timeout = &left;
+        }
+        long r = RIP__SYS(SYS_ppoll, fds, n, timeout, NULL, 0);
+        if (r != -EINTR)
+            return (int)r;
+    }
+}
+
+ssize_t rip__os_slurp(const char *path, char *buf, size_t cap)
+{
+    int fd = rip__os_open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    size_t len = 0;
+    ssize_t r;
+    while ((r = rip__os_read(fd, buf + len, cap - len)) > 0) {
+        len += (size_t)r;
+        if (len == cap) {
+            r = -EMSGSIZE;
+            break;
+        }
+    }
+    rip__os_close(fd);
+    if (r < 0)
+        return r;
+    buf[len] = 0;
+    return (ssize_t)len;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/linux.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/ioctl.h> /* _IOWR */
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* PIDFD_GET_INFO, in its first and shortest form. */
+struct pidfd_info {
+    uint64_t mask;
+    uint64_t cgroup;
+    uint32_t ids[11];
+    int32_t exit_code;
+};
+#define PIDFD_GET_INFO  _IOWR(0xff, 11, struct pidfd_info)
+#define PIDFD_INFO_EXIT 8
+
+_Static_assert(sizeof(struct pidfd_info) == 64, "the kernel's layout");
+
+static int64_t nanoseconds(struct timeval t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_usec * 1000;
+}
+
+/* As waitpid(2) would tell what waitid(2) did. */
+static int wait_status(const siginfo_t *si)
+{
+    if (si->si_code == CLD_EXITED)
+        return si->si_status << 8;
+    return si->si_status | (si->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+/* Somebody else has reaped it, or nobody could: SIGCHLD is ignored. Since
+ * Linux 6.15 the pidfd tells the status all the same. */
+static int status_from_pidfd(int pidfd, struct rip__os_status *ret)
+{
+    struct pidfd_info info = { .mask = PIDFD_INFO_EXIT };
+    struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+    if (RIP__SYS(SYS_ioctl, pidfd, PIDFD_GET_INFO, &info) == 0 &&
+        (info.mask & PIDFD_INFO_EXIT)) {
+        *ret = (struct rip__os_status){ .known = true,
+                                        .wait_status = info.exit_code };
+        return 1;
+    }
+    if (rip__os_poll(&ended, 1, RIP_NOW) == 0)
+        return 0;
+    *ret = (struct rip__os_status){ .known = false };
+    return 1;
+}
+
+int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
+{
+    siginfo_t si = { 0 };
+    struct rusage usage = { 0 };
+    long r;
+    do
+        r = RIP__SYS(SYS_waitid, P_PIDFD, pidfd, &si,
+                     WEXITED | WNOHANG | __WALL | (keep ? WNOWAIT : 0), &usage);
+    while (r == -EINTR);
+    if (r == -ECHILD)
+        return status_from_pidfd(pidfd, ret);
+    if (r < 0)
+        return (int)r;
+    if (si.si_pid == 0)
+        return 0;
+    *ret = (struct rip__os_status){
+        .known = true,
+        .wait_status = wait_status(&si),
+        .has_usage = true,
+        .user_ns = nanoseconds(usage.ru_utime),
+        .system_ns = nanoseconds(usage.ru_stime),
+        .max_rss_bytes = (int64_t)usage.ru_maxrss * 1024,
+    };
+    return 1;
+}
+
+int rip__os_pidfd_signal(int pidfd, int sig)
+{
+    return (int)RIP__SYS(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+int rip__os_group_signal(pid_t group, int sig)
+{
+    return (int)RIP__SYS(SYS_kill, -group, sig);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/linux.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <time.h>
+
+rip_time rip__os_clock(void)
+{
+    /* Through the vDSO, so not through the seam; it can not fail. */
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (rip_time)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t rip__os_peak_memory(void)
+{
+    struct rusage usage = { 0 };
+    if (RIP__SYS(SYS_getrusage, RUSAGE_SELF, &usage) < 0)
+        return 0;
+    return (int64_t)usage.ru_maxrss * 1024;
+}
+
+unsigned rip__os_affinity_count(void)
+{
+    /* The kernel refuses a mask that is shorter than its own, which can be
+     * longer than cpu_set_t: 64 Ki CPUs are more than it can be built for. */
+    unsigned long mask[65536 / (8 * sizeof(unsigned long))];
+    long bytes = RIP__SYS(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    unsigned count = 0;
+    for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof *mask; i++)
+        count += (unsigned)__builtin_popcountl(mask[i]);
+    return count > 0 ? count : 1;
+}

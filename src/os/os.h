@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIP_OS_OS_H
+#define RIP_OS_OS_H
+
+/*
+ * The kernel contract: all that the rest of the library asks of the system.
+ * It decides nothing: no retries beyond EINTR, no defaults, no policy. Each
+ * system has its own files (linux_*.c), chosen by the build.
+ *
+ * For every function here:
+ *   - failure is a negative errno value; `errno` is left alone;
+ *   - EINTR is handled inside, against the deadline where there is one, and
+ *     never seen by the caller;
+ *   - a descriptor that it makes is close-on-exec from birth;
+ *   - it is thread-safe and no cancellation point.
+ */
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <ripstop/base.h>
+
+/*
+ * The seam. Every system call and every allocation of the library goes
+ * through this table, also those of a child between clone and exec, so that
+ * a test can count them and let the Nth fail. `syscall` gives a negative
+ * errno on failure; for clone and clone3 it takes a function for the child,
+ * and its argument, after the kernel's own arguments (see linux_clone.c).
+ * Changed by tests alone, before there are threads.
+ */
+struct rip__seam {
+    long (*syscall)(long nr, const long args[6]);
+    void *(*resize)(void *p, size_t size); /* as realloc(3) */
+    void (*release)(void *p);              /* as free(3) */
+};
+extern struct rip__seam rip__seam;
+
+/* The same table with the real functions, for a test to call on to. */
+extern const struct rip__seam rip__seam_real;
+
+/* ---- descriptors ------------------------------------------------------ */
+
+/* Closes `fd`; a negative one is no descriptor and passed over. Whatever the
+ * kernel answers the descriptor is gone, so there is nothing to report. */
+void rip__os_close(int fd);
+
+/* A pipe: ret[0] reads, ret[1] writes. */
+int rip__os_pipe(int ret[2]);
+
+/* Opens a file, with O_CLOEXEC added. */
+int rip__os_open(const char *path, int flags, mode_t mode);
+
+int rip__os_set_nonblock(int fd);
+
+/* Reads or writes once; may do less than asked. 0 from read: end of file.
+ * A write to a closed pipe gives -EPIPE and raises no SIGPIPE, neither in
+ * this thread nor in another. */
+ssize_t rip__os_read(int fd, void *buf, size_t cap);
+ssize_t rip__os_write(int fd, const void *buf, size_t len);
+
+/* poll(2) until the deadline: how many are ready, 0 when it has passed. */
+int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline);
+
+/* The whole of a small file (procfs, cgroupfs) as a string: its length, or
+ * -EMSGSIZE when it does not fit in cap - 1 bytes. */
+ssize_t rip__os_slurp(const char *path, char *buf, size_t cap);
+
+/* ---- spawn ------------------------------------------------------------ */
+
+/* Descriptor `source` of ours becomes descriptor 0, 1 or 2 of the child. */
+struct rip__os_redirect {
+    enum {
+        RIP__INHERIT, /* as it is here, or closed if it is closed here */
+        RIP__COPY,    /* a copy of `source` */
+        RIP__PIPE,    /* the same, and source is an end of a pipe, which may
+                         as well be opened anew */
+        RIP__NULL     /* /dev/null */
+    } kind;
+    int source;
+};
+
+/* All that the child does before exec, in this order: default actions for
+ * signals; a process group of its own; the redirections; every other
+ * descriptor closed; the directory; no signal blocked; exec. */
+struct rip__os_spawn {
+    bool keep_ignored;
+    bool new_group;
+    struct rip__os_redirect redirect[3];
+    const char *cwd;          /* or NULL */
+    const char *const *paths; /* tried in this order, as execvp(3) does */
+    const char *const *argv;
+    const char *const *envp;
+};
+
+/* The steps of a spawn, for telling which failed. */
+enum rip__os_step {
+    RIP__STEP_NONE,
+    RIP__STEP_CLONE,
+    RIP__STEP_SETPGID,
+    RIP__STEP_REDIRECT, /* `index`: which of 0 to 2 */
+    RIP__STEP_CLOSE,
+    RIP__STEP_CHDIR,
+    RIP__STEP_EXEC,        /* `index`: which path */
+    RIP__STEP_INTERPRETER, /* the same: it is there, its interpreter is not */
+};
+
+struct rip__os_spawned {
+    pid_t pid;
+    int pidfd;
+    enum rip__os_step step; /* on failure */
+    int index;
+};
+
+/*
+ * Starts a program. On success the program has been loaded, pid and pidfd
+ * name it, and it is an ordinary child of this process. On failure there is
+ * no child left and none was ever visible to another wait() of this process;
+ * step and index say what failed.
+ *
+ * The caller's signal mask is the same after as before, and no disposition,
+ * descriptor or memory of this process is changed by the child.
+ */
+int rip__os_spawn(struct rip__os_spawned *ret, const struct rip__os_spawn *s);
+
+/* ---- children --------------------------------------------------------- */
+
+/* How a child ended, as the kernel tells it. */
+struct rip__os_status {
+    bool known;      /* false: another took the status, nothing is left */
+    int wait_status; /* as of waitpid(2) */
+    bool has_usage;  /* the fields below are known */
+    int64_t user_ns, system_ns;
+    int64_t max_rss_bytes;
+};
+
+/* Tells how a child has ended, and takes its pid out of use unless `keep` is
+ * set. 1: done; 0: it still runs. Where somebody else has reaped it already
+ * the status comes from the pidfd if the kernel keeps it there, and else is
+ * not known. */
+int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret);
+
+/* Signals the process behind the pidfd, and never another. -ESRCH when it
+ * has been reaped. */
+int rip__os_pidfd_signal(int pidfd, int sig);
+
+/* Signals a process group. Precondition: the group's leader is our child and
+ * not reaped, so that the number is not somebody else's. */
+int rip__os_group_signal(pid_t group, int sig);
+
+/* The tree of `root`: its live descendants, found through /proc by
+ * parenthood, and the live members of process group `group` (0: of none),
+ * without root itself. Calls `found` for each, with a pidfd that then belongs
+ * to the callee. 0, or an error when /proc can not be read. Precondition:
+ * root is our child and not reaped, and so is the group's leader. */
+struct rip__os_member {
+    pid_t pid, group;
+    int pidfd;
+};
+int rip__os_tree(pid_t root, pid_t group,
+                 void (*found)(void *arg, const struct rip__os_member *m),
+                 void *arg);
+
+/* ---- the process ------------------------------------------------------ */
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+rip_time rip__os_clock(void);
+
+/* The most memory this process ever held, in bytes. */
+int64_t rip__os_peak_memory(void);
+
+/* The CPUs in the affinity mask; at least 1. */
+unsigned rip__os_affinity_count(void);
+
+#endif
