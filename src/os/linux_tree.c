@@ -11,6 +11,7 @@
 
 struct process {
     pid_t pid, parent, group;
+    unsigned long long started; /* with the pid: who it is, for ever */
     bool descends;
 };
 
@@ -31,9 +32,14 @@ static bool read_process(pid_t pid, struct process *ret)
     if (!s || strlen(s) < 4)
         return false;
     char state = s[2];
-    pid_t parent = (pid_t)strtol(s + 3, &s, 10);
-    pid_t group = (pid_t)strtol(s, NULL, 10);
-    *ret = (struct process){ .pid = pid, .parent = parent, .group = group };
+    unsigned long long field[19]; /* from the fourth of proc(5) on */
+    s += 3;
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+        field[i] = strtoull(s, &s, 10);
+    *ret = (struct process){ .pid = pid,
+                             .parent = (pid_t)field[0],
+                             .group = (pid_t)field[1],
+                             .started = field[18] };
     return state != 'Z' && state != 'X';
 }
 
@@ -107,14 +113,14 @@ static void mark_descendants(const struct table *t, pid_t root)
 }
 
 /* A pidfd for what the table calls `p`; -ESRCH if that is no longer who has
- * the pid. */
+ * the pid. Its parent says nothing: when that dies it gets another. */
 static int hold(const struct process *p)
 {
     struct process now;
     int fd = (int)RIP__SYS(SYS_pidfd_open, p->pid, 0);
     if (fd < 0)
         return fd;
-    if (read_process(p->pid, &now) && now.parent == p->parent)
+    if (read_process(p->pid, &now) && now.started == p->started)
         return fd;
     rip__os_close(fd);
     return -ESRCH;
