@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include <ripstop/command.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "fault.h"
+#include "harness.h"
+#include "run.h"
+
+/*
+ * Every system call and allocation on these paths fails once, and from then
+ * on, in every way that it can. The calls may fail, but cleanly: no child, no
+ * descriptor, no memory left, and the failure named.
+ */
+
+static const struct rip_command_options piped = {
+    .in = { .kind = RIP_STDIO_PIPE },
+    .out = { .kind = RIP_STDIO_PIPE },
+    .err = { .kind = RIP_STDIO_PIPE },
+};
+
+static void check_named(int r, const struct rip_failure *f)
+{
+    CHECK_INT(f->code, ==, r);
+    CHECK(f->step != NULL);
+}
+
+static void start_and_wait(void *arg)
+{
+    struct rip_failure f = { 0 };
+    struct rip_command_options o = *(const struct rip_command_options *)arg;
+    struct rip_exit e;
+    rip_command *c;
+    o.failure = &f;
+    int r = rip_command_start(&c, ARGV("true"), &o);
+    if (r < 0) {
+        check_named(r, &f);
+        return;
+    }
+    r = rip_command_wait(c, &e, RIP_FOREVER);
+    CHECK(r == 0 || r == -ENOMEM);
+    if (r == 0)
+        CHECK(e.how == RIP_UNKNOWN || rip_exit_ok(&e));
+    rip_command_free(c);
+}
+
+TEST_WITH(start_survives_every_fault, .deadline = 120)
+{
+    struct rip_command_options o = { 0 };
+    CHECK_INT(fault_sweep(start_and_wait, &o, NULL), >, 20);
+}
+
+TEST_WITH(start_with_everything_survives_every_fault, .deadline = 120)
+{
+    struct rip_command_options o = piped;
+    o.cwd = "/";
+    o.env = ARGV("A=b", "HOME");
+    o.out = (struct rip_stdio){ RIP_STDIO_APPEND, "/dev/null", 0 };
+    o.err.kind = RIP_STDIO_STDOUT;
+    CHECK_INT(fault_sweep(start_and_wait, &o, NULL), >, 40);
+}
+
+static void start_nothing(void *arg)
+{
+    struct rip_failure f = { 0 };
+    struct rip_command_options o = { .failure = &f };
+    rip_command *c;
+    (void)arg;
+    int r = rip_command_start(&c, ARGV("/no/such"), &o);
+    CHECK_INT(r, <, 0);
+    check_named(r, &f);
+}
+
+TEST_WITH(a_failing_start_survives_every_fault, .deadline = 120)
+{
+    CHECK_INT(fault_sweep(start_nothing, NULL, NULL), >, 20);
+}
+
+static void run_cat(void *arg)
+{
+    static char input[5000];
+    struct rip_failure f = { 0 };
+    struct rip_command_options o = {
+        .input = input, .input_len = sizeof input, .grace = 0.05, .failure = &f
+    };
+    struct rip_output out;
+    (void)arg;
+    int r = rip_run(ARGV("cat"), &o, &out, RIP_FOREVER);
+    if (r < 0) {
+        CHECK(f.step == NULL || f.code == r);
+        return;
+    }
+    if (out.exit.how == RIP_EXITED && out.exit.code == 0)
+        CHECK(out.out_len == sizeof input || out.out_len == 0);
+    rip_output_done(&out);
+}
+
+TEST_WITH(run_survives_every_fault, .deadline = 240)
+{
+    CHECK_INT(fault_sweep(run_cat, NULL, NULL), >, 40);
+}
+
+static void run_late(void *arg)
+{
+    struct rip_command_options o = { .grace = 0.02 };
+    struct rip_output out;
+    (void)arg;
+    int r = rip_run(ARGV("sleep", "60"), &o, &out, rip_after_ms(10));
+    if (r == 0)
+        rip_output_done(&out);
+}
+
+TEST_WITH(a_stop_at_the_deadline_survives_every_fault, .deadline = 240)
+{
+    /* The walk through /proc makes many calls that are alike. */
+    struct fault_options some = { .most = 16 };
+    CHECK_INT(fault_sweep(run_late, NULL, &some), >, 40);
+}
+
+static void talk_and_stop(void *arg)
+{
+    struct rip_exit e;
+    rip_command *c;
+    char buf[8];
+    (void)arg;
+    if (rip_command_start(&c, ARGV("cat"), &piped) < 0)
+        return;
+    if (rip_command_write(c, "hello", 5, RIP_FOREVER) == 5) {
+        size_t len = 0;
+        ssize_t r = 1;
+        while (len < 5 && r > 0) {
+            r = rip_command_read(c, 1, buf + len, 5 - len, RIP_FOREVER);
+            len += r > 0 ? (size_t)r : 0;
+        }
+        if (len == 5)
+            CHECK_MEM(buf, len, "hello", 5);
+    }
+    (void)rip_command_stop(c, &e, rip_after(5));
+    rip_command_free(c);
+}
+
+TEST_WITH(talking_and_stopping_survives_every_fault, .deadline = 240)
+{
+    CHECK_INT(fault_sweep(talk_and_stop, NULL, NULL), >, 40);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIP_TESTS_COMMAND_RUN_H
+#define RIP_TESTS_COMMAND_RUN_H
+
+/* What the tests of commands share. */
+
+#include <stdbool.h>
+
+#include <ripstop/command.h>
+
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* A shell line. */
+#define SH(script) ARGV("sh", "-c", script)
+
+/* rip_run, which has to work. */
+void run(struct rip_output *ret, const char *const *argv,
+         const struct rip_command_options *o);
+
+/* The same, with success and nothing on stderr. */
+void run_ok(const char *const *argv, const struct rip_command_options *o);
+
+/* rip_command_start, which has to fail, and to leave no child. */
+void refuse(const char *const *argv, const struct rip_command_options *o,
+            int code, const char *step, const char *subject);
+
+/* rip_command_start, which has to work. */
+rip_command *start(const char *const *argv,
+                   const struct rip_command_options *o);
+
+/* Waits for the end. */
+struct rip_exit end_of(rip_command *c);
+
+/* Reads from stdout until there is a whole line, or more. */
+const char *await_line(rip_command *c);
+
+/* Whether a process is there and no zombie. */
+bool is_alive(int pid);
+
+/* Waits until it is not, as long as the test's deadline lets it. */
+void await_death(int pid);
+
+void write_file(const char *name, const char *text, int mode);
+const char *read_file(const char *name);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include <ripstop/command.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "harness.h"
+#include "os/os.h"
+#include "run.h"
+
+/* The script says when it is ready, with a line that may hold pids. */
+static rip_command *start_ready(const char *script, double grace, int *pids,
+                                int n)
+{
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_NULL },
+                                     .out = { .kind = RIP_STDIO_PIPE },
+                                     .grace = grace };
+    rip_command *c = start(SH(script), &o);
+    char *s = (char *)(uintptr_t)await_line(c);
+    for (int i = 0; i < n; i++)
+        pids[i] = (int)strtol(s, &s, 10);
+    return c;
+}
+
+TEST(stop_asks_first)
+{
+    struct rip_exit e;
+    rip_command *c = start_ready(
+        "trap 'exit 4' TERM; echo; while :; do sleep 0.01; done", 30, NULL, 0);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.how, ==, RIP_EXITED);
+    CHECK_INT(e.code, ==, 4);
+    CHECK(e.stopped);
+    CHECK(!e.timed_out);
+    rip_command_free(c);
+}
+
+TEST(stop_kills_after_its_grace)
+{
+    struct rip_exit e;
+    rip_command *c = start_ready(
+        "trap '' TERM; echo; while :; do sleep 60; done", 0.02, NULL, 0);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGKILL);
+    CHECK(e.stopped);
+    rip_command_free(c);
+}
+
+TEST(stop_kills_at_its_deadline_though_grace_is_longer)
+{
+    struct rip_exit e;
+    rip_command *c = start_ready(
+        "trap '' TERM; echo; while :; do sleep 60; done", 1000, NULL, 0);
+    CHECK_OK(rip_command_stop(c, &e, rip_after_ms(20)));
+    CHECK_INT(e.signal, ==, SIGKILL);
+    rip_command_free(c);
+}
+
+TEST(no_grace_is_no_warning)
+{
+    struct rip_exit e;
+    rip_command *c = start_ready(
+        "trap 'exit 4' TERM; echo; while :; do sleep 0.01; done", -1, NULL, 0);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGKILL);
+    rip_command_free(c);
+}
+
+TEST(stopping_what_has_ended_tells_how_it_ended)
+{
+    struct rip_exit e;
+    rip_command *c = start(SH("exit 6"), NULL);
+    end_of(c);
+    CHECK_OK(rip_command_stop(c, &e, RIP_NOW));
+    CHECK_INT(e.code, ==, 6);
+    CHECK(!e.stopped);
+    CHECK_OK(rip_command_stop(c, NULL, RIP_NOW));
+    rip_command_free(c);
+}
+
+/* Helpers in the group; in a session of their own; deaf ones; and a shell
+ * that dies at once and leaves them behind. */
+TEST(the_whole_tree_is_stopped)
+{
+    int pids[4];
+    struct rip_exit e;
+    rip_command *c =
+        start_ready("trap '' TERM\n"
+                    "sleep 60 & a=$!\n"
+                    "setsid sleep 60 & b=$!\n"
+                    "setsid sh -c 'sleep 60 & echo $! >p; wait' & c=$!\n"
+                    "until test -s p; do sleep 0.01; done\n"
+                    "trap - TERM; echo $a $b $c $(cat p); wait",
+                    0.1, pids, 4);
+    for (int i = 0; i < 4; i++)
+        CHECK(is_alive(pids[i]));
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGTERM);
+    CHECK_INT(e.tree, ==, RIP_TREE_SWEEP);
+    for (int i = 0; i < 4; i++) {
+        harness_note("pid %d of 4", i);
+        CHECK(!is_alive(pids[i]));
+    }
+    rip_command_free(c);
+    unlink("p");
+}
+
+TEST(what_is_left_in_the_group_of_an_ended_command_is_killed)
+{
+    int pid;
+    rip_command *c = start_ready("sleep 60 & echo $!", 0.02, &pid, 1);
+    while (is_alive(rip_command_pid(c)))
+        sched_yield();
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
+}
+
+TEST(signal_reaches_the_tree_and_signal_one_does_not)
+{
+    int pid;
+    rip_command *c = start_ready(
+        "trap 'exit 3' USR1; setsid sleep 60 & echo $!; wait", 0, &pid, 1);
+    CHECK_OK(rip_command_signal_one(c, SIGUSR1));
+    CHECK_INT(end_of(c).code, ==, 3);
+    CHECK(is_alive(pid));
+    kill(pid, SIGKILL);
+    rip_command_free(c);
+
+    c = start_ready("setsid sleep 60 & echo $!; wait", 0, &pid, 1);
+    CHECK_OK(rip_command_signal(c, SIGUSR1));
+    CHECK_INT(end_of(c).signal, ==, SIGUSR1);
+    await_death(pid);
+    rip_command_free(c);
+}
+
+TEST(signalling_what_has_been_waited_for)
+{
+    rip_command *c = start(ARGV("true"), NULL);
+    CHECK_ERR(rip_command_signal_one(c, 9999), -EINVAL);
+    end_of(c);
+    CHECK_ERR(rip_command_signal(c, SIGTERM), -ESRCH);
+    CHECK_ERR(rip_command_signal_one(c, SIGTERM), -ESRCH);
+    rip_command_free(c);
+}
+
+TEST(a_command_in_our_group_does_not_take_us_along)
+{
+    struct rip_exit e;
+    struct rip_command_options o = { .out = { .kind = RIP_STDIO_PIPE } };
+    rip_command *c = start(SH("sleep 60 & echo $!; wait"), &o);
+    int pid = (int)strtol(await_line(c), NULL, 10);
+    CHECK_INT(getpgid(rip_command_pid(c)), ==, getpgrp());
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGTERM);
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
+}
+
+TEST(free_ends_what_runs)
+{
+    int pid;
+    rip_command *c = start_ready("sleep 60 & echo $!; wait", 0.02, &pid, 1);
+    pid_t shell = rip_command_pid(c);
+    CHECK(!rip_command_free(c));
+    CHECK(!is_alive(shell));
+    CHECK(!is_alive(pid));
+    CHECK(!rip_command_free(NULL));
+}
+
+static void *stop_it(void *arg)
+{
+    CHECK_OK(rip_command_stop(arg, NULL, RIP_FOREVER));
+    return NULL;
+}
+
+/* Whoever reaps it first, the group is killed before its number is free. */
+TEST(threads_stop_and_wait_at_once)
+{
+    for (int round = 0; round < 20; round++) {
+        pthread_t threads[4];
+        int pid;
+        rip_command *c =
+            start_ready("(trap '' TERM; echo $(sh -c 'echo $PPID'); "
+                        "while :; do sleep 60; done) & wait",
+                        0.01, &pid, 1);
+        for (int i = 0; i < 4; i++)
+            pthread_create(&threads[i], NULL, stop_it, c);
+        CHECK_INT(end_of(c).signal, ==, SIGTERM);
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+        CHECK(!is_alive(pid));
+        rip_command_free(c);
+    }
+}
+
+/* The kernel does not let go of it: free must not hang, and a later call
+ * must take it away. */
+static long (*real_call)(long nr, const long args[6]);
+static bool hangs;
+
+static long hang_in_device(long nr, const long args[6])
+{
+    if (nr == SYS_waitid && hangs)
+        return 0; /* and says nothing: not ended */
+    return real_call(nr, args);
+}
+
+TEST(what_cannot_be_reaped_now_is_reaped_later)
+{
+    real_call = rip__seam.syscall;
+    rip__seam.syscall = hang_in_device;
+    hangs = true;
+    rip_command *c = start(ARGV("true"), NULL);
+    pid_t pid = rip_command_pid(c);
+    rip_command_free(c);
+    hangs = false;
+    run_ok(ARGV("true"), NULL);
+    CHECK_INT(waitpid(pid, NULL, WNOHANG), ==, -1);
+}

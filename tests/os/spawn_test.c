@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "harness.h"
+
+/* What runs is a shell line, that tells by its status or output what it
+ * found. */
+static const char *const shell[] = { "/bin/sh", NULL };
+static const char *const no_env[] = { "PATH=/usr/bin:/bin", NULL };
+
+struct spawning {
+    struct rip__os_spawn s;
+    const char *argv[4];
+};
+
+static void prepare(struct spawning *p, const char *script)
+{
+    *p = (struct spawning){ .argv = { "sh", "-c", script, NULL } };
+    p->s.paths = shell;
+    p->s.argv = p->argv;
+    p->s.envp = no_env;
+}
+
+static int status_of(const struct rip__os_spawned *c)
+{
+    struct rip__os_status status;
+    struct pollfd ended = { .fd = c->pidfd, .events = POLLIN };
+    CHECK_OK(rip__os_poll(&ended, 1, RIP_FOREVER));
+    CHECK_INT(rip__os_reap(c->pidfd, false, &status), ==, 1);
+    CHECK(status.known);
+    rip__os_close(c->pidfd);
+    return status.wait_status;
+}
+
+/* The exit status of a script. */
+static int run(struct spawning *p)
+{
+    struct rip__os_spawned c;
+    CHECK_OK(rip__os_spawn(&c, &p->s));
+    CHECK(c.pid > 0);
+    int status = status_of(&c);
+    CHECK(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int run_script(const char *script)
+{
+    struct spawning p;
+    prepare(&p, script);
+    return run(&p);
+}
+
+/* What a script prints on descriptor `target`, with the redirections of `p`
+ * as they are. */
+static const char *output_of(struct spawning *p, int target)
+{
+    static char text[4096];
+    struct rip__os_spawned c;
+    int fd[2];
+    CHECK_OK(rip__os_pipe(fd));
+    p->s.redirect[target] = (struct rip__os_redirect){ RIP__PIPE, fd[1] };
+    CHECK_OK(rip__os_spawn(&c, &p->s));
+    rip__os_close(fd[1]);
+    size_t len = 0;
+    ssize_t r;
+    while ((r = CHECK_OK(
+                rip__os_read(fd[0], text + len, sizeof text - len - 1))) > 0)
+        len += (size_t)r;
+    text[len] = 0;
+    rip__os_close(fd[0]);
+    CHECK_INT(status_of(&c), ==, 0);
+    return text;
+}
+
+static const char *script_output(const char *script)
+{
+    struct spawning p;
+    prepare(&p, script);
+    return output_of(&p, 1);
+}
+
+/* ---- the worlds in which all of the above must hold ------------------- */
+
+/* An emulator: no clone3, no CLONE_PIDFD, and vfork is fork. */
+static long (*next_call)(long nr, const long args[6]);
+
+static long emulate(long nr, const long args[6])
+{
+    if (nr == SYS_clone3)
+        return -ENOSYS;
+    if (nr == SYS_clone && (args[0] & CLONE_PIDFD))
+        return -EINVAL;
+    if (nr == SYS_clone) {
+        long fork[6] = { args[0] & ~(long)(CLONE_VM | CLONE_VFORK),
+                         args[1],
+                         args[2],
+                         args[3],
+                         args[4],
+                         args[5] };
+        return next_call(nr, fork);
+    }
+    return next_call(nr, args);
+}
+
+static void enter_emulator(void)
+{
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = emulate;
+}
+
+static void enter_native(void)
+{
+}
+
+static void lose_clone3(void)
+{
+    fault_always(SYS_clone3, ENOSYS);
+}
+
+static void lose_close_range(void)
+{
+    fault_always(SYS_close_range, ENOSYS);
+}
+
+static void lose_both(void)
+{
+    lose_clone3();
+    lose_close_range();
+}
+
+#define IN_EVERY_WORLD(what)         \
+    TEST(what)                       \
+    {                                \
+        enter_native();              \
+        check_##what();              \
+    }                                \
+    TEST(what##_without_clone3)      \
+    {                                \
+        lose_clone3();               \
+        check_##what();              \
+    }                                \
+    TEST(what##_without_close_range) \
+    {                                \
+        lose_close_range();          \
+        check_##what();              \
+    }                                \
+    TEST(what##_without_both)        \
+    {                                \
+        lose_both();                 \
+        check_##what();              \
+    }                                \
+    TEST(what##_where_vfork_is_fork) \
+    {                                \
+        enter_emulator();            \
+        check_##what();              \
+    }
+
+static void check_runs_a_program(void)
+{
+    CHECK_INT(run_script("exit 7"), ==, 7);
+    CHECK_INT(run_script("exit 0"), ==, 0);
+}
+IN_EVERY_WORLD(runs_a_program)
+
+static void check_failing(struct spawning *p, enum rip__os_step step, int index,
+                          int code)
+{
+    struct rip__os_spawned c;
+    CHECK_ERR(rip__os_spawn(&c, &p->s), code);
+    CHECK_INT(c.step, ==, step);
+    CHECK_INT(c.index, ==, index);
+    CHECK_INT(c.pid, ==, -1);
+    CHECK_INT(waitpid(-1, NULL, __WALL | WNOHANG), ==, -1);
+    CHECK_INT(errno, ==, ECHILD);
+}
+
+static void check_tells_the_failing_step(void)
+{
+    struct spawning p;
+    prepare(&p, "exit 0");
+    p.s.cwd = "/nope";
+    check_failing(&p, RIP__STEP_CHDIR, 0, -ENOENT);
+    prepare(&p, "exit 0");
+    p.s.paths = (const char *const[]){ "/nope", "/etc/passwd", "/no", NULL };
+    check_failing(&p, RIP__STEP_EXEC, 1, -EACCES);
+    p.s.paths = (const char *const[]){ NULL };
+    check_failing(&p, RIP__STEP_EXEC, 0, -ENOENT);
+    prepare(&p, "exit 0");
+    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 999 };
+    check_failing(&p, RIP__STEP_REDIRECT, 1, -EBADF);
+}
+IN_EVERY_WORLD(tells_the_failing_step)
+
+static void write_script(const char *name, const char *text)
+{
+    int fd = (int)CHECK_OK(rip__os_open(name, O_WRONLY | O_CREAT, 0755));
+    CHECK_INT(rip__os_write(fd, text, strlen(text)), ==, strlen(text));
+    rip__os_close(fd);
+}
+
+TEST(a_missing_interpreter_is_not_a_missing_program)
+{
+    struct spawning p;
+    write_script("script", "#!/no/such/interpreter\n");
+    prepare(&p, "exit 0");
+    p.s.paths = (const char *const[]){ "./nope", "./script", NULL };
+    check_failing(&p, RIP__STEP_INTERPRETER, 1, -ENOENT);
+    unlink("script");
+}
+
+static void check_signals_are_as_at_birth(void)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old[2];
+    sigset_t mask, before, after;
+    sigaction(SIGPIPE, &ignore, &old[0]);
+    sigaction(SIGRTMIN, &ignore, &old[1]);
+    sigfillset(&mask);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    CHECK_STR(script_output("exec grep -E 'Sig(Blk|Ign)' /proc/self/status"),
+              "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    pthread_sigmask(SIG_SETMASK, &before, &after);
+    CHECK(sigismember(&after, SIGTERM) && sigismember(&after, SIGCHLD));
+    sigaction(SIGPIPE, &old[0], NULL);
+    sigaction(SIGRTMIN, &old[1], NULL);
+}
+IN_EVERY_WORLD(signals_are_as_at_birth)
+
+static void handler(int sig)
+{
+    (void)sig;
+}
+
+static void check_ignored_signals_can_be_kept(void)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction handle = { .sa_handler = handler };
+    struct sigaction old[2];
+    struct spawning p;
+    sigaction(SIGHUP, &ignore, &old[0]);
+    sigaction(SIGUSR1, &handle, &old[1]);
+    prepare(&p, "exec cat /proc/self/status");
+    p.s.keep_ignored = true;
+    CHECK_GLOB(output_of(&p, 1), "*\nSigIgn:\t0000000000000001\n"
+                                 "SigCgt:\t0000000000000000\n*");
+    sigaction(SIGHUP, &old[0], NULL);
+    sigaction(SIGUSR1, &old[1], NULL);
+}
+IN_EVERY_WORLD(ignored_signals_can_be_kept)
+
+/* ls has one more: the folder that it reads. */
+#define LIST_FDS "exec /bin/ls -C -w 0 /proc/self/fd"
+
+static void check_other_descriptors_do_not_leak(void)
+{
+    int fds[100], low, high;
+    for (int i = 0; i < 100; i++)
+        fds[i] = open("/dev/null", O_RDONLY); /* not close-on-exec */
+    low = dup2(fds[0], 3);
+    high = dup2(fds[0], 700);
+    CHECK_STR(script_output(LIST_FDS), "0  1  2  3\n");
+    for (int i = 0; i < 100; i++)
+        close(fds[i]);
+    close(low);
+    close(high);
+}
+IN_EVERY_WORLD(other_descriptors_do_not_leak)
+
+/* stdout and stderr change places. */
+static void check_swaps_come_out_right(void)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    int out[2], err[2], saved[2] = { dup(1), dup(2) };
+    char text[16];
+    CHECK_OK(rip__os_pipe(out));
+    CHECK_OK(rip__os_pipe(err));
+    dup2(out[1], 1);
+    dup2(err[1], 2);
+    prepare(&p, "echo to-out; echo to-err >&2");
+    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 2 };
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1 };
+    int r = rip__os_spawn(&c, &p.s);
+    dup2(saved[0], 1);
+    dup2(saved[1], 2);
+    CHECK_OK(r);
+    CHECK_INT(status_of(&c), ==, 0);
+    CHECK_INT(read(out[0], text, sizeof text), ==, 7);
+    CHECK_MEM(text, 7, "to-err\n", 7);
+    CHECK_INT(read(err[0], text, sizeof text), ==, 7);
+    CHECK_MEM(text, 7, "to-out\n", 7);
+    const int all[] = { out[0], out[1], err[0], err[1], saved[0], saved[1] };
+    for (size_t i = 0; i < 6; i++)
+        close(all[i]);
+}
+IN_EVERY_WORLD(swaps_come_out_right)
+
+/* With 0 to 2 closed here, pipes and whatever else is opened get just these
+ * numbers. */
+static void check_works_with_0_1_2_closed(void)
+{
+    int saved[3];
+    for (int i = 0; i < 3; i++) {
+        saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
+        close(i);
+    }
+    struct spawning p;
+    prepare(&p, "read x; echo got $x; echo no >&2; " LIST_FDS);
+    int in[2];
+    CHECK_OK(rip__os_pipe(in));
+    CHECK_INT(in[0], ==, 0);
+    CHECK_INT(rip__os_write(in[1], "it\n", 3), ==, 3);
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    p.s.redirect[2].kind = RIP__NULL;
+    char text[64];
+    snprintf(text, sizeof text, "%s", output_of(&p, 1));
+    rip__os_close(in[0]);
+    rip__os_close(in[1]);
+    for (int i = 0; i < 3; i++) {
+        dup2(saved[i], i);
+        close(saved[i]);
+    }
+    CHECK_STR(text, "got it\n0  1  2  3\n");
+}
+IN_EVERY_WORLD(works_with_0_1_2_closed)
+
+static void check_an_inherited_closed_one_stays_closed(void)
+{
+    int saved = fcntl(0, F_DUPFD_CLOEXEC, 10);
+    close(0);
+    CHECK_INT(run_script("test -e /proc/self/fd/0; exit $?"), ==, 1);
+    dup2(saved, 0);
+    close(saved);
+}
+IN_EVERY_WORLD(an_inherited_closed_one_stays_closed)
+
+static void check_null_reads_and_writes(void)
+{
+    struct spawning p;
+    prepare(&p, "read x && exit 1; echo x && echo y >&2");
+    for (int i = 0; i < 3; i++)
+        p.s.redirect[i].kind = RIP__NULL;
+    CHECK_INT(run(&p), ==, 0);
+}
+IN_EVERY_WORLD(null_reads_and_writes)
+
+static void check_a_group_of_its_own(void)
+{
+    struct spawning p;
+    prepare(&p, "set -- $(cat /proc/$$/stat); test $5 = $$");
+    CHECK_INT(run(&p), ==, 1);
+    p.s.new_group = true;
+    CHECK_INT(run(&p), ==, 0);
+}
+IN_EVERY_WORLD(a_group_of_its_own)
+
+/* ---- pipes with high numbers, which are opened anew ------------------- */
+
+static int open_many(int *fds, int n)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < (rlim_t)n + 100)
+        SKIP("needs %d open files, the limit is %llu", n,
+             (unsigned long long)limit.rlim_cur);
+    for (int i = 0; i < n; i++)
+        fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fds[n - 1];
+}
+
+static void check_pipes_with_high_numbers(void)
+{
+    static int fds[600];
+    open_many(fds, 600);
+    struct spawning p;
+    prepare(&p, "read x; echo got $x; " LIST_FDS);
+    int in[2];
+    CHECK_OK(rip__os_pipe(in));
+    CHECK_INT(in[0], >, 256);
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    CHECK_INT(rip__os_write(in[1], "it\n", 3), ==, 3);
+    CHECK_STR(output_of(&p, 1), "got it\n0  1  2  3\n");
+    for (int i = 0; i < 600; i++)
+        close(fds[i]);
+    rip__os_close(in[0]);
+    rip__os_close(in[1]);
+}
+IN_EVERY_WORLD(pipes_with_high_numbers)
+
+static long no_proc(long nr, const long args[6])
+{
+    if (nr == SYS_openat && strncmp((const char *)args[1], "/proc/", 6) == 0)
+        return -ENOENT;
+    return next_call(nr, args);
+}
+
+TEST(pipes_with_high_numbers_without_proc)
+{
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = no_proc;
+    check_pipes_with_high_numbers();
+}
+
+/* /proc of another pid namespace: the name is there, and of something else. */
+static long other_proc(long nr, const long args[6])
+{
+    if (nr == SYS_openat && strncmp((const char *)args[1], "/proc/", 6) == 0) {
+        long other[6] = { args[0], (long)"/dev/null", O_RDWR | O_CLOEXEC };
+        return next_call(nr, other);
+    }
+    return next_call(nr, args);
+}
+
+TEST(pipes_with_high_numbers_in_another_namespace)
+{
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = other_proc;
+    check_pipes_with_high_numbers();
+}
+
+/* ---- many threads ----------------------------------------------------- */
+
+static void *spawn_many(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++)
+        CHECK_INT(run_script("exit 3"), ==, 3);
+    return NULL;
+}
+
+TEST_WITH(threads_with_the_smallest_stacks_spawn_at_once, .deadline = 60)
+{
+    pthread_t threads[8];
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    CHECK_INT(pthread_attr_setstacksize(
+                  &attr, (size_t)sysconf(_SC_THREAD_STACK_MIN) + 16384),
+              ==, 0);
+    for (int i = 0; i < 8; i++)
+        CHECK_INT(pthread_create(&threads[i], &attr, spawn_many, NULL), ==, 0);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    pthread_attr_destroy(&attr);
+}
+
+/* ---- the status ------------------------------------------------------- */
+
+TEST(a_status_that_another_took_is_still_known)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    struct rip__os_status status;
+    prepare(&p, "exit 9");
+    CHECK_OK(rip__os_spawn(&c, &p.s));
+    CHECK_INT(waitpid(-1, NULL, 0), ==, c.pid);
+    CHECK_INT(rip__os_reap(c.pidfd, false, &status), ==, 1);
+    rip__os_close(c.pidfd);
+    if (!status.known)
+        SKIP("this kernel keeps no second copy of a status");
+    CHECK_INT(WEXITSTATUS(status.wait_status), ==, 9);
+}
+
+TEST(a_status_that_another_took_is_unknown_on_old_kernels)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    struct rip__os_status status;
+    fault_always(SYS_ioctl, ENOTTY);
+    prepare(&p, "exit 9");
+    CHECK_OK(rip__os_spawn(&c, &p.s));
+    CHECK_INT(waitpid(-1, NULL, 0), ==, c.pid);
+    CHECK_INT(rip__os_reap(c.pidfd, false, &status), ==, 1);
+    CHECK(!status.known);
+    rip__os_close(c.pidfd);
+}
