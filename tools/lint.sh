@@ -50,7 +50,7 @@ lint_format() {
 # time, after each test, and by the analyzer of clang.
 lint_gcc() {
   compile_all build-lint/gcc gcc \
-    -Dc_args=-fanalyzer,-Wno-analyzer-malloc-leak
+    "-Dc_args=-fanalyzer -Wno-analyzer-malloc-leak"
 }
 
 lint_clang() {
@@ -68,9 +68,10 @@ compile_all() {
 
 # How each file is compiled it learns from clang's build. One file a process:
 # the analyzer of va_list mixes files up. Lines that only count the warnings in
-# the headers of the system are dropped; any other is a finding.
+# the headers of the system are dropped; any other is a finding. What header.c
+# includes is a macro, and could not be in parentheses.
 lint_tidy() {
-  c_files -name '*.c' -print0 | xargs -0 -P "$processors" -n 1 \
+  c_files -name '*.c' ! -path tests/public/header.c -print0 | xargs -0 -P "$processors" -n 1 \
     clang-tidy --quiet -p build-lint/clang 2>&1 |
     { ! grep -v '^[0-9]* warnings* generated\.$'; }
 }

@@ -23,7 +23,7 @@ struct table {
 /* false: it is gone, or a zombie, which no signal reaches. */
 static bool read_process(pid_t pid, struct process *ret)
 {
-    char path[40], text[512];
+    char path[40], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     if (rip__os_slurp(path, text, sizeof text) < 0)
         return false;

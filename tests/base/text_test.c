@@ -74,7 +74,7 @@ TEST(failure_in_words)
     char text[512];
     rip_failure_format(&f, text, sizeof text);
     CHECK_STR(text, "chdir \"/nope\": no such file or directory");
-    strcpy(f.subject, "a\n\x1b[31m\tb\x7f");
+    f = (struct rip_failure){ "chdir", "a\n\x1b[31m\tb\x7f", -ENOENT };
     rip_failure_format(&f, text, sizeof text);
     CHECK_STR(text, "chdir \"a\\n\\x1b[31m\\tb\\x7f\": "
                     "no such file or directory");

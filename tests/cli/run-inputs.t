@@ -87,6 +87,17 @@ job 1
 job 2
 $ rm p
 
+== waiting for inputs holds up nothing else
+# The next input comes only when the first job has been ended.
+$ mkfifo p q; echo a >list
+$ (echo a; read x <p; echo b) | ripstop run -k -j2 --timeout 0.2 '[ {} = b ] && echo b && exit; trap "echo >p; exit" TERM; sleep 1000 & wait' 2>/dev/null
+b
+[123]
+$ (read x <p; echo b >q) & ripstop run -k -j2 --timeout 0.2 '[ {} = b ] && echo b && exit; trap "echo >p; exit" TERM; sleep 1000 & wait' :::: list q 2>/dev/null; echo $?; wait
+b
+123
+$ rm p q list
+
 == an endless input
 $ yes | ripstop run -j1 --halt soon,done=20 echo | uniq -c | sed 's/^ *//'
 20 y

@@ -105,8 +105,11 @@ y
 # The reader begins to read when the second job has been ended, although the
 # output of the first does not fit into the pipe.
 $ mkfifo p
-$ ripstop run -j1 --timeout 0.2 'trap "echo >p; exit" TERM; head -c 200000 /dev/zero; sleep 1000 & wait #' ::: a b 2>err | (read x <p; read x <p; wc -c); cat err
-400000
-ripstop run: 2 of 2 jobs failed: 2 timed out
+$ ripstop run -j1 --timeout 0.2 '
+> trap "echo >p; exit" TERM
+> [ {} = short ] && exec printf "ten bytes\n"
+> head -c 200000 /dev/zero; sleep 1000 & wait' ::: short a b 2>err | (read x <p; read x <p; wc -c); cat err
+400010
+ripstop run: 2 of 3 jobs failed: 2 timed out
 ...
 $ rm p err

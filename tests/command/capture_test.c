@@ -48,7 +48,7 @@ TEST(stdin_is_empty_by_default)
 TEST(much_in_and_much_out_does_not_deadlock)
 {
     size_t size = 8 << 20;
-    char *data = malloc(size);
+    char *data = make_data(size);
     for (size_t i = 0; i < size; i++)
         data[i] = (char)(i * 2654435761u >> 13);
     struct rip_output o;
@@ -63,7 +63,7 @@ TEST(much_in_and_much_out_does_not_deadlock)
 TEST(input_that_nobody_reads_is_no_error)
 {
     size_t size = 1 << 20;
-    char *data = calloc(1, size);
+    char *data = make_data(size);
     struct rip_output o;
     run(&o, SH("exec <&-; echo done"),
         &(struct rip_command_options){ .input = data, .input_len = size });
@@ -259,7 +259,7 @@ static const struct rip_command_options piped = {
 TEST(communicate_goes_on_where_it_was)
 {
     size_t size = 1 << 20;
-    char *data = calloc(1, size);
+    char *data = make_data(size);
     rip_command *c = start(
         SH("echo start; until test -e go; do sleep 0.01; done; cat"), &piped);
     struct rip_output o;

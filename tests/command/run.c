@@ -90,6 +90,14 @@ void await_death(int pid)
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 }
 
+char *make_data(size_t size)
+{
+    char *data = calloc(1, size);
+    if (!data)
+        FAIL("no memory");
+    return data;
+}
+
 void write_file(const char *name, const char *text, int mode)
 {
     FILE *f = fopen(name, "w");

@@ -40,6 +40,9 @@ bool is_alive(int pid);
 /* Waits until it is not, as long as the test's deadline lets it. */
 void await_death(int pid);
 
+/* Zeroed memory, that the test frees. */
+char *make_data(size_t size);
+
 void write_file(const char *name, const char *text, int mode);
 const char *read_file(const char *name);
 

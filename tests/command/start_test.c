@@ -86,7 +86,7 @@ static const char *env_with(const char *const *env, enum rip_env_mode mode)
     run(&o, ARGV("/usr/bin/env"),
         &(struct rip_command_options){ .env = env, .env_mode = mode });
     CHECK_INT(o.out_len, <, sizeof text);
-    strcpy(text, o.out);
+    memcpy(text, o.out, o.out_len + 1);
     rip_output_done(&o);
     return text;
 }
@@ -218,7 +218,7 @@ TEST(failures_name_step_and_subject)
 TEST(arguments_that_are_too_long)
 {
     size_t size = 3 << 20;
-    char *big = malloc(size + 1);
+    char *big = make_data(size + 1);
     memset(big, 'x', size);
     big[size] = 0;
     refuse(ARGV("true", big), NULL, -E2BIG, "exec", "true");

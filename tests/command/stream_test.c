@@ -48,7 +48,7 @@ TEST(reading_keeps_its_deadline)
 TEST(writing_keeps_its_deadline_and_tells_what_went)
 {
     size_t size = 1 << 20;
-    char *data = calloc(1, size);
+    char *data = make_data(size);
     rip_command *c = start(ARGV("sleep", "60"), &piped);
     ssize_t n = rip_command_write(c, data, size, rip_after_ms(30));
     CHECK_INT(n, >, 0);
@@ -63,7 +63,7 @@ TEST(writing_keeps_its_deadline_and_tells_what_went)
 TEST(a_fast_reader_does_not_move_the_deadline)
 {
     size_t size = 1 << 20;
-    char *data = calloc(1, size);
+    char *data = make_data(size);
     struct rip_command_options o = piped;
     o.out.kind = RIP_STDIO_NULL;
     rip_command *c = start(ARGV("cat"), &o);

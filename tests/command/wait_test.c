@@ -65,7 +65,7 @@ TEST(cpu_time_and_memory_are_the_commands_own)
 
     /* Less than we hold ourselves cannot be told from what we hold. */
     size_t ours = 64 << 20;
-    char *memory = malloc(ours);
+    char *memory = make_data(ours);
     for (size_t i = 0; i < ours; i += 4096)
         ((volatile char *)memory)[i] = 1;
     c = start(ARGV("true"), NULL);
