@@ -5,7 +5,7 @@
 $ ripstop run true ::: 1 2 3
 
 == some failed
-$ ripstop run -k 'exit {}' ::: 0 1 2 1 0
+$ ripstop run -j1 'exit {}' ::: 0 1 2 1 0
 2> ripstop run: 3 of 5 jobs failed: 2 exited with 1, 1 exited with 2
 2> ripstop run: job 2 exited with 1: 1
 2> ripstop run: job 3 exited with 2: 2
@@ -68,7 +68,11 @@ cleaned up
 [123]
 
 == what a stopped job leaves behind is killed too
-$ ripstop run --timeout 0.2 'child ignore 15 , fork , wait & child wait #' ::: a
+$ ripstop run --timeout 0.2 'child ignore 15 , wait & child wait #' ::: a
+2> ripstop run: 1 of 1 job failed: 1 timed out
+2> ripstop run: job 1 timed out (killed by SIGTERM): a
+[123]
+$ ripstop run --timeout 0.2 'child ignore 15 , wait >/dev/null 2>&1 & child wait #' ::: a
 2> ripstop run: 1 of 1 job failed: 1 timed out
 2> ripstop run: job 1 timed out (killed by SIGTERM): a
 [123]
@@ -169,12 +173,12 @@ $ ripstop run -j1 'trap "" TERM; kill -INT $PPID; child wait #' ::: a; echo $?
 
 == a second signal kills at once
 # The job sends it itself as soon as it gets the SIGTERM that the first causes.
-$ ripstop run -j1 'trap "kill -INT $PPID" TERM; kill -INT $PPID; while :; do child pause 1000000 & wait; done #' ::: a; echo $?
+$ ripstop run -j1 'trap "kill -INT $PPID; child pause 700; echo not killed" TERM; kill -INT $PPID; child wait & wait #' ::: a; echo $?
 130
 2> ripstop run: interrupted by SIGINT, 1 running job was stopped
 
 == SIGQUIT kills at once
-$ ulimit -c 0; ripstop run -j1 'trap "" TERM; kill -QUIT $PPID; child wait #' ::: a; echo $?
+$ ulimit -c 0; ripstop run -j1 'trap "" TERM; kill -QUIT $PPID; child pause 700; echo not killed #' ::: a; echo $?
 131
 2> ripstop run: interrupted by SIGQUIT, 1 running job was stopped
 2> Quit

@@ -108,8 +108,15 @@ $ mkfifo p
 $ ripstop run -j1 --timeout 0.2 '
 > trap "echo >p; exit" TERM
 > [ {} = short ] && exec printf "ten bytes\n"
-> head -c 200000 /dev/zero; sleep 1000 & wait' ::: short a b 2>err | (read x <p; read x <p; wc -c); cat err
+> head -c 200000 /dev/zero; sleep 1000 & wait' ::: short a b 2>err | (exec 3<>p; read x <&3; read x <&3; wc -c); cat err
 400010
 ripstop run: 2 of 3 jobs failed: 2 timed out
 ...
 $ rm p err
+
+== no more jobs start while much output waits to be printed
+# The reader sees how many have started half a second after the fifth has.
+$ mkfifo p; : >log
+$ seq 40 | ripstop run -j1 'echo {} >>log; [ {} != 5 ] || echo >p; head -c 1000000 /dev/zero' | (read x <p; child pause 500; n=$(wc -l <log); [ $n -lt 10 ] || echo $n; wc -c)
+40000000
+$ rm p log
