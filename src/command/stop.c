@@ -68,7 +68,7 @@ static int signal_locked(rip_command *c, int sig)
         (void)rip__os_tree(c->pid, c->own_group ? c->pid : 0, hold, c);
         r = c->own_group ? rip__os_group_signal(c->pid, sig)
                          : rip__os_pidfd_signal(c->pidfd, sig);
-        if (r == 0)
+        if (r == 0 && c->tree == RIP_TREE_NONE)
             c->tree = RIP_TREE_GROUP;
     }
     if (signal_held(c, sig)) {
