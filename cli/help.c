@@ -66,12 +66,11 @@ static const char run_text[] =
     "  ripstop run -k --tag --timeout 10 host :::: names.txt\n"
     "  ripstop run sh -c <commands.txt       (each line is a command)\n"
     "\n"
-    "Exit status: 0 all jobs succeeded; 123 some failed; 124 ended early by\n"
-    "--halt; 125 some were killed by a signal; 126 the command can not be "
-    "run;\n"
-    "127 there is no such command; 1 reading inputs or printing failed; 2 "
-    "wrong\n"
-    "usage. Interrupted, it ends by the same signal.\n";
+    "Exit status: 0 all jobs succeeded, or --halt success= was reached; 123\n"
+    "some failed; 124 --halt fail= was reached; 125 some were killed by a\n"
+    "signal; 126 the command can not be run; 127 there is no such command; 1\n"
+    "reading inputs or printing failed; 2 wrong usage. Interrupted, it ends\n"
+    "by the same signal.\n";
 
 static int print(const char *text)
 {

@@ -303,8 +303,10 @@ static int exit_status(const struct sched *s)
 {
     if (s->status != 0)
         return s->status;
-    if (s->halted)
+    if (s->halted && s->options->halt.what == HALT_FAIL)
         return 124;
+    if (s->halted && s->options->halt.what == HALT_SUCCESS)
+        return 0; /* what was looked for has been found */
     for (int i = 0; i < 128; i++)
         if (s->summary.signaled[i] > 0)
             return 125;

@@ -140,12 +140,12 @@ $ ripstop run -j1 --halt now,success=2 '[ {} != 2 ] && echo {}' ::: 1 2 3 4
 2> ripstop run: ended early by --halt, 0 running jobs were stopped
 2> ripstop run: 1 of 3 jobs failed: 1 exited with 1
 2> ripstop run: job 2 exited with 1: 2
-[124]
 $ ripstop run -j1 --halt soon,done=2 echo ::: 1 2 3 4
 1
 2
 2> ripstop run: ended early by --halt, 0 running jobs were stopped
-[124]
+$ ripstop run -j1 --halt soon,done=2 false ::: 1 2 3 2>/dev/null
+[123]
 $ ripstop run -j1 --halt never 'echo {}; false' ::: 1 2 2>/dev/null
 1
 2
