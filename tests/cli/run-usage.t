@@ -3,7 +3,7 @@
 == the help text goes to stdout
 $ ripstop run --help | head -n 1; ripstop run -h | tail -n 1
 usage: ripstop run [OPTION]... COMMAND [ARG]... [::: INPUT...]
-* usage. Interrupted, it ends by the same signal.
+by the same signal.
 $ ripstop --help | head -n 1; ripstop --version
 usage: ripstop COMMAND ...
 ~ ripstop \d+\.\d+\.\d+
