@@ -304,7 +304,8 @@ RIP_API int rip_command_signal_one(rip_command *c, int sig);
  *     -ETIMEDOUT  killed, but the kernel had not let go of it by the deadline
  *                 (it hangs in a device or file system)
  *
- * Blocks until the deadline, or grace + 1 second, whichever comes first.
+ * Blocks until the deadline or the end of grace, whichever comes first, and
+ * for at most 1 second more, which is how long a killed process is waited for.
  *
  * Thread-safe.
  */
@@ -365,7 +366,10 @@ RIP_API int rip_command_communicate(rip_command *c, const void *input,
  * ret->exit. At the deadline the program is stopped with everything that it
  * has started, exit.timed_out is set, and what came until then is in `ret`.
  *
- *     -EMSGSIZE  as for communicate, `ret` included; the program was stopped
+ *     -EMSGSIZE   as for communicate, `ret` included; the program was stopped
+ *     -ETIMEDOUT  it was killed at its deadline, but the kernel has not let go
+ *                 of it (it hangs in a device or file system, or a debugger
+ *                 holds it); `ret` has what came, with exit.how RIP_RUNNING
  *
  * and the errors of rip_command_start. `ret` may be NULL: then out and err
  * are inherited by default.

@@ -98,6 +98,27 @@ static int serve(rip_command *c, struct pump *p)
     return r;
 }
 
+/* The most that a pipe holds unless root has made it larger. */
+enum { PIPE_MAX = 1 << 20 };
+
+/* What the command has left in a pipe, though others may add to it for ever:
+ * no more than a pipe can have held when it ended. */
+static int drain_rest(rip_command *c, struct rip__stream *s)
+{
+    size_t all = 0;
+    while (s->fd >= 0 && all < PIPE_MAX) {
+        ssize_t r = rip__stream_fill(s);
+        if (r == -EAGAIN)
+            return 0;
+        if (r < 0)
+            return (int)r;
+        all += (size_t)r;
+        if (!limit(c, s, true))
+            return -EMSGSIZE;
+    }
+    return 0;
+}
+
 /* Until the command has ended and its output too: 0. 0 with pipe_held: the
  * output has not, and nobody waits any longer. */
 static int pump(rip_command *c, rip_time deadline)
@@ -120,8 +141,10 @@ static int pump(rip_command *c, rip_time deadline)
             r = -ETIMEDOUT; /* however much there is to read */
     }
     if (r == -ETIMEDOUT && p.ended) {
+        r = drain_rest(c, &c->out[0]);
+        if (r == 0)
+            r = drain_rest(c, &c->out[1]);
         c->pipe_held = c->out[0].fd >= 0 || c->out[1].fd >= 0;
-        r = 0;
     }
     if (p.ended)
         rip_command_close_input(c);
@@ -179,16 +202,21 @@ static int results(rip_command *c, bool give, struct rip_output *ret)
     return 0;
 }
 
-static int deliver(rip_command *c, int code, struct rip_output *ret)
+/* `code` is what came of the pump. A command that has ended may have a tracer
+ * that keeps its status from us: for that we wait until the deadline. */
+static int deliver(rip_command *c, int code, struct rip_output *ret,
+                   rip_time deadline)
 {
     struct rip_output o = { 0 };
     if (code != 0 && code != -ETIMEDOUT && code != -EMSGSIZE)
         return code;
-    int r = rip_command_wait(c, &o.exit, RIP_NOW);
-    if (r == -ETIMEDOUT)
-        o.exit.how = RIP_RUNNING;
+    int r = rip_command_wait(c, &o.exit, code == 0 ? deadline : RIP_NOW);
     if (r < 0 && r != -ETIMEDOUT)
         return r;
+    if (r == -ETIMEDOUT) {
+        o.exit.how = RIP_RUNNING;
+        code = code == 0 ? r : code;
+    }
     if (!ret)
         return code;
     r = results(c, code == 0, &o);
@@ -207,7 +235,7 @@ int rip_command_communicate(rip_command *c, const void *input, size_t len,
     }
     if (c->input_done > c->input_len)
         return -EINVAL; /* shorter than what has been fed already */
-    return deliver(c, pump(c, deadline), ret);
+    return deliver(c, pump(c, deadline), ret, deadline);
 }
 
 void rip_output_done(struct rip_output *o)
@@ -249,7 +277,7 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
         r = end_early(c, true);
     else if (r == -EMSGSIZE)
         (void)end_early(c, false);
-    r = deliver(c, r, ret);
+    r = deliver(c, r, ret, deadline);
     rip_command_free(c);
     return r;
 }

@@ -11,7 +11,6 @@
 
 /* The kernel lets a killed process go late when it hangs in a device or file
  * system. It stays in this list, and later calls look whether it has gone. */
-static pthread_mutex_t leftover_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(rip_command *) leftover;
 
 static void destroy(rip_command *c)
@@ -29,20 +28,16 @@ static void destroy(rip_command *c)
 
 static void leave_over(rip_command *c)
 {
-    pthread_mutex_lock(&leftover_lock);
-    c->next = leftover;
-    leftover = c;
-    pthread_mutex_unlock(&leftover_lock);
+    c->next = atomic_load(&leftover);
+    while (!atomic_compare_exchange_weak(&leftover, &c->next, c))
+        ;
 }
 
 static void reap_leftovers(void)
 {
     if (!atomic_load_explicit(&leftover, memory_order_relaxed))
         return;
-    pthread_mutex_lock(&leftover_lock);
-    rip_command *c = leftover;
-    leftover = NULL;
-    pthread_mutex_unlock(&leftover_lock);
+    rip_command *c = atomic_exchange(&leftover, NULL);
     while (c) {
         rip_command *next = c->next;
         if (c->owner != getpid() ||
@@ -236,11 +231,22 @@ static int look(rip_command *c)
 
 int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
 {
+    const rip_time longest_nap = 20000000;
     int r = deadline == RIP_NOW ? 0 : rip__command_await(c, deadline);
     if (r == 0)
         r = look(c);
-    if (r <= 0)
-        return r < 0 ? r : -ETIMEDOUT;
+    /* Ended, and no status: a tracer (strace, gdb) has it, and hands it on
+     * when it likes to. */
+    for (rip_time nap = 1000000; r == 0;
+         nap = rip__sooner(2 * nap, longest_nap)) {
+        if (deadline <= rip__os_clock())
+            return -ETIMEDOUT;
+        r = rip__os_poll(NULL, 0, rip__sooner(deadline, rip__later(nap)));
+        if (r == 0)
+            r = look(c);
+    }
+    if (r < 0)
+        return r;
     if (ret)
         *ret = c->end;
     return 0;
@@ -254,7 +260,7 @@ rip_command *rip_command_free(rip_command *c)
     if (c->owner == getpid() && !c->reaped &&
         rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT) {
         rip_command_close_input(c);
-        left = rip_command_stop(c, NULL, RIP_FOREVER) < 0;
+        left = c->killed || rip_command_stop(c, NULL, RIP_FOREVER) < 0;
     }
     if (left)
         leave_over(c);

@@ -49,6 +49,7 @@ struct rip_command {
     bool ended, reaped;
     unsigned stopping; /* how many are in rip_command_stop */
     bool timed_out, stopped;
+    bool killed; /* there is no more that we can do to end it */
     enum rip_tree tree;
     struct rip_exit end;
     struct rip__os_member *held; /* of the tree, when it was signalled */

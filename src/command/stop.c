@@ -22,21 +22,39 @@ static bool has_ended(int pidfd)
     return rip__os_poll(&p, 1, RIP_NOW) > 0;
 }
 
-static bool is_held(const rip_command *c, pid_t pid)
+/* Lets go of those that have ended, so that a command which is signalled again
+ * and again holds no more than it has. Not while somebody stops it, and waits
+ * for these very pidfds. */
+static void prune_held(rip_command *c)
+{
+    size_t left = 0;
+    if (c->stopping > 0)
+        return;
+    for (size_t i = 0; i < c->n_held; i++) {
+        if (has_ended(c->held[i].pidfd))
+            rip__os_close(c->held[i].pidfd);
+        else
+            c->held[left++] = c->held[i];
+    }
+    c->n_held = left;
+}
+
+static struct rip__os_member *find_held(const rip_command *c, pid_t pid)
 {
     for (size_t i = 0; i < c->n_held; i++)
         if (c->held[i].pid == pid && !has_ended(c->held[i].pidfd))
-            return true; /* it lives, so it is no other of that pid */
-    return false;
+            return &c->held[i]; /* it lives: no other has that pid */
+    return NULL;
 }
 
 static void hold(void *command, const struct rip__os_member *m)
 {
     rip_command *c = command;
-    struct rip__os_member *held = NULL;
+    struct rip__os_member *held = NULL, *known = find_held(c, m->pid);
     size_t size;
-    if (!is_held(c, m->pid) &&
-        rip__multiply(c->n_held + 1, sizeof *held, &size))
+    if (known)
+        known->group = m->group; /* it may have left ours since */
+    else if (rip__multiply(c->n_held + 1, sizeof *held, &size))
         held = rip__seam.resize(c->held, size);
     if (!held) {
         rip__os_close(m->pidfd);
@@ -47,16 +65,18 @@ static void hold(void *command, const struct rip__os_member *m)
 }
 
 /* Members of the group get their signal through it, once; by themselves only
- * when the group can not be signalled any more. */
-static bool signal_held(rip_command *c, int sig)
+ * when the group can not be signalled any more, or when a second signal does
+ * no harm: since we looked one may have left the group. */
+static bool signal_held(rip_command *c, int sig, bool by_group)
 {
     bool any = false;
     for (size_t i = 0; i < c->n_held; i++) {
         const struct rip__os_member *m = &c->held[i];
-        if (!c->reaped && c->own_group && m->group == c->pid)
+        bool in_group = by_group && m->group == c->pid;
+        if (in_group && sig != SIGKILL)
             continue;
         if (rip__os_pidfd_signal(m->pidfd, sig) == 0)
-            any = true;
+            any = any || !in_group;
     }
     return any;
 }
@@ -64,14 +84,16 @@ static bool signal_held(rip_command *c, int sig)
 static int signal_locked(rip_command *c, int sig)
 {
     int r = -ESRCH;
-    if (!c->reaped) {
+    /* Not only we can have reaped it, and then the group is anybody's. */
+    bool there = !c->reaped && rip__os_pidfd_signal(c->pidfd, 0) != -ESRCH;
+    if (there) {
         (void)rip__os_tree(c->pid, c->own_group ? c->pid : 0, hold, c);
         r = c->own_group ? rip__os_group_signal(c->pid, sig)
                          : rip__os_pidfd_signal(c->pidfd, sig);
         if (r == 0 && c->tree == RIP_TREE_NONE)
             c->tree = RIP_TREE_GROUP;
     }
-    if (signal_held(c, sig)) {
+    if (signal_held(c, sig, there && c->own_group)) {
         c->tree = RIP_TREE_SWEEP;
         r = 0;
     }
@@ -81,6 +103,7 @@ static int signal_locked(rip_command *c, int sig)
 int rip_command_signal(rip_command *c, int sig)
 {
     pthread_mutex_lock(&c->lock);
+    prune_held(c);
     int r = signal_locked(c, sig);
     pthread_mutex_unlock(&c->lock);
     return r;
@@ -144,6 +167,7 @@ void rip__stop_kill(rip_command *c)
 {
     pthread_mutex_lock(&c->lock);
     (void)signal_locked(c, SIGKILL);
+    c->killed = true;
     pthread_mutex_unlock(&c->lock);
     rip__stop_await(c, rip__later(second));
 }

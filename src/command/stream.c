@@ -88,7 +88,7 @@ ssize_t rip_command_read(rip_command *c, int which, void *buf, size_t cap,
  * us. */
 static int wait_for_room(int fd, rip_time deadline)
 {
-    if (deadline != RIP_NOW && rip__os_clock() >= deadline)
+    if (rip__os_clock() >= deadline)
         return -ETIMEDOUT;
     return wait_for(fd, POLLOUT, deadline);
 }

@@ -74,7 +74,8 @@ static int own_table(struct rip__child *c)
     if (!c->shares_files)
         return 0;
     int highest = highest_source(c);
-    long r = RIP__SYS(SYS_close_range, highest + 1, ~0u, CLOSE_RANGE_UNSHARE);
+    long r = RIP__SYS(SYS_close_range, (unsigned)highest + 1, ~0u,
+                      CLOSE_RANGE_UNSHARE);
     c->others_are_closed = r == 0 && highest == 2;
     if (r < 0)
         r = RIP__SYS(SYS_unshare, CLONE_FILES);

@@ -21,9 +21,32 @@ void rip__os_close(int fd)
         (void)RIP__SYS(SYS_close, fd);
 }
 
+/* Moves a descriptor that is 0, 1 or 2 above these. */
+static int raise_above_2(int fd)
+{
+    if (fd > 2)
+        return fd;
+    int higher = (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    rip__os_close(fd);
+    return higher;
+}
+
 int rip__os_pipe(int ret[2])
 {
-    return (int)RIP__SYS(SYS_pipe2, ret, O_CLOEXEC);
+    int fd[2];
+    int r = (int)RIP__SYS(SYS_pipe2, fd, O_CLOEXEC);
+    if (r < 0)
+        return r;
+    fd[0] = raise_above_2(fd[0]);
+    fd[1] = raise_above_2(fd[1]);
+    if (fd[0] < 0 || fd[1] < 0) {
+        rip__os_close(fd[0]);
+        rip__os_close(fd[1]);
+        return fd[0] < 0 ? fd[0] : fd[1];
+    }
+    ret[0] = fd[0];
+    ret[1] = fd[1];
+    return 0;
 }
 
 int rip__os_open(const char *path, int flags, mode_t mode)

@@ -27,5 +27,13 @@ static long call(long nr, const long args[6])
     return r;
 }
 
-const struct rip__seam rip__seam_real = { call, realloc, free };
-struct rip__seam rip__seam = { call, realloc, free };
+static void *resize(void *p, size_t size)
+{
+    int saved = errno;
+    void *q = realloc(p, size);
+    errno = saved;
+    return q;
+}
+
+const struct rip__seam rip__seam_real = { call, resize, free };
+struct rip__seam rip__seam = { call, resize, free };

@@ -105,31 +105,18 @@ static long clone_by_clone(struct rip__child *c, int *pidfd)
     return r;
 }
 
-/* Waits until the child has become another program, or has ended. */
-static void await_exec(int pipe)
+/* Waits until the child has become another program, or has ended: also where
+ * a process that was forked meanwhile holds the pipe. */
+static void await_exec(int pipe, int pidfd)
 {
-    char c;
-    while (rip__os_read(pipe, &c, 1) > 0)
-        ;
+    struct pollfd p[2] = { { .fd = pipe }, { .fd = pidfd, .events = POLLIN } };
+    (void)rip__os_poll(p, 2, RIP_FOREVER);
 }
 
-/* A pipe with both ends above those that the child puts its streams on. */
-static int high_pipe(int ret[2])
+static bool has_ended(int pidfd)
 {
-    int fd[2];
-    int r = rip__os_pipe(fd);
-    if (r < 0)
-        return r;
-    ret[0] = (int)RIP__SYS(SYS_fcntl, fd[0], F_DUPFD_CLOEXEC, 3);
-    ret[1] = (int)RIP__SYS(SYS_fcntl, fd[1], F_DUPFD_CLOEXEC, 3);
-    rip__os_close(fd[0]);
-    rip__os_close(fd[1]);
-    if (ret[0] >= 0 && ret[1] >= 0)
-        return 0;
-    r = ret[0] < 0 ? ret[0] : ret[1];
-    rip__os_close(ret[0]);
-    rip__os_close(ret[1]);
-    return r;
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    return rip__os_poll(&p, 1, RIP_NOW) > 0;
 }
 
 /* The second way: the report in a shared page, and a pipe. `*report` gets a
@@ -142,14 +129,14 @@ static long clone_unshared(struct rip__child *c, int *pidfd)
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page < 0 && page > -4096)
         return page;
-    long r = high_pipe(pipe);
+    long r = rip__os_pipe(pipe);
     if (r == 0) {
         c->report = (struct rip__report *)page;
         c->pipe = pipe[1];
         r = clone_by_clone(c, pidfd);
         rip__os_close(pipe[1]);
         if (r > 0 && !c->memory_is_shared)
-            await_exec(pipe[0]);
+            await_exec(pipe[0], *pidfd);
         rip__os_close(pipe[0]);
         *report = *c->report;
         c->report = report;
@@ -164,9 +151,10 @@ static long clone_child(struct rip__child *c, int *pidfd)
     static atomic_bool no_clone3;
     if (!atomic_load_explicit(&no_clone3, memory_order_relaxed)) {
         long r = clone_by_clone3(c, pidfd);
-        if (r > 0 && !c->memory_is_shared) {
-            /* An emulator that forks: this child's report is lost, so a
-             * failed exec will look like an exit with 127. */
+        if (r > 0 && !c->memory_is_shared && !has_ended(*pidfd)) {
+            /* Not killed before its first step, so an emulator that forks.
+             * This child's report is lost: a failed exec will look like an
+             * exit with 127. */
             atomic_store_explicit(&no_clone3, true, memory_order_relaxed);
             return r;
         }

@@ -12,6 +12,7 @@
 struct process {
     pid_t pid, parent, group;
     unsigned long long started; /* with the pid: who it is, for ever */
+    bool dead;
     bool descends;
 };
 
@@ -20,7 +21,8 @@ struct table {
     size_t n, cap;
 };
 
-/* false: it is gone, or a zombie, which no signal reaches. */
+/* false: it is gone. A zombie is dead, unless threads of it go on after the
+ * first has ended. */
 static bool read_process(pid_t pid, struct process *ret)
 {
     char path[40], text[1024];
@@ -39,8 +41,10 @@ static bool read_process(pid_t pid, struct process *ret)
     *ret = (struct process){ .pid = pid,
                              .parent = (pid_t)field[0],
                              .group = (pid_t)field[1],
-                             .started = field[18] };
-    return state != 'Z' && state != 'X';
+                             .started = field[18],
+                             .dead = state == 'X' ||
+                                     (state == 'Z' && field[16] <= 1) };
+    return true;
 }
 
 static int add(struct table *t, pid_t pid)
@@ -137,7 +141,7 @@ int rip__os_tree(pid_t root, pid_t group,
     for (size_t i = 0; r == 0 && i < t.n; i++) {
         const struct process *p = &t.list[i];
         bool grouped = group > 0 && p->group == group;
-        if (p->pid == root || !(p->descends || grouped))
+        if (p->pid == root || p->dead || !(p->descends || grouped))
             continue;
         struct rip__os_member m = { p->pid, p->group, hold(p) };
         if (m.pidfd >= 0)

@@ -48,7 +48,8 @@ extern const struct rip__seam rip__seam_real;
  * kernel answers the descriptor is gone, so there is nothing to report. */
 void rip__os_close(int fd);
 
-/* A pipe: ret[0] reads, ret[1] writes. */
+/* A pipe: ret[0] reads, ret[1] writes. Neither is 0, 1 or 2, also where those
+ * are closed: a standard stream is nothing to come to by accident. */
 int rip__os_pipe(int ret[2]);
 
 /* Opens a file, with O_CLOEXEC added. */

@@ -199,6 +199,19 @@ TEST(a_flood_does_not_move_the_deadline)
     rip_output_done(&o);
 }
 
+/* The end of the command is seen before what it left in the pipe. */
+TEST(no_grace_loses_no_output)
+{
+    struct rip_command_options options = { .grace = -1 };
+    struct rip_output o;
+    for (int i = 0; i < 50; i++) {
+        run(&o, ARGV("head", "-c", "60000", "/dev/zero"), &options);
+        CHECK_INT(o.out_len, ==, 60000);
+        CHECK(!o.pipe_held);
+        rip_output_done(&o);
+    }
+}
+
 /* The most frequent bug of the field: somebody else keeps the pipe open. */
 TEST(a_helper_that_holds_the_output_is_not_waited_for)
 {
@@ -286,6 +299,18 @@ TEST(communicate_goes_on_where_it_was)
     rip_command_free(c);
     unlink("go");
     free(data);
+}
+
+TEST(communicate_with_what_has_ended_needs_no_time)
+{
+    rip_command *c = start(ARGV("head", "-c", "60000", "/dev/zero"), &piped);
+    struct rip_output o;
+    end_of(c);
+    CHECK_OK(rip_command_communicate(c, NULL, 0, &o, RIP_NOW));
+    CHECK_INT(o.out_len, ==, 60000);
+    CHECK(!o.pipe_held);
+    rip_output_done(&o);
+    rip_command_free(c);
 }
 
 TEST(communicate_after_read_has_the_rest)

@@ -177,6 +177,27 @@ TEST(descriptor_0_can_be_given)
     unlink("f");
 }
 
+/* Or stderr would become an end of the command's own stdin. */
+TEST(stdout_that_is_closed_cannot_be_shared)
+{
+    int saved[2] = { dup(0), dup(1) };
+    struct rip_failure f = { 0 };
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_PIPE },
+                                     .err = { .kind = RIP_STDIO_STDOUT },
+                                     .failure = &f };
+    rip_command *c;
+    close(0);
+    close(1);
+    int r = rip_command_start(&c, ARGV("cat"), &o);
+    for (int i = 0; i < 2; i++) {
+        dup2(saved[i], i);
+        close(saved[i]);
+    }
+    CHECK_ERR(r, -EBADF);
+    CHECK_STR(f.step, "redirect");
+    CHECK_STR(f.subject, "err");
+}
+
 /* ---- what is refused -------------------------------------------------- */
 
 TEST(failures_name_step_and_subject)

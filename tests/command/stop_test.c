@@ -140,6 +140,51 @@ TEST(signal_reaches_the_tree_and_signal_one_does_not)
     rip_command_free(c);
 }
 
+TEST(what_leaves_the_group_after_a_signal_is_stopped_too)
+{
+    int pid;
+    rip_command *c = start_ready(
+        "sh -c 'until test -e go; do sleep 0.01; done; "
+        "exec setsid sh -c \"trap '' TERM; >gone; exec sleep 60\"' "
+        "& echo $!; wait",
+        0.05, &pid, 1);
+    CHECK_OK(rip_command_signal(c, SIGCONT));
+    write_file("go", "", 0600);
+    while (access("gone", F_OK) < 0)
+        sched_yield();
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
+    unlink("go");
+    unlink("gone");
+}
+
+/* It has a new child each time. */
+TEST(signals_again_and_again_hold_nothing)
+{
+    rip_command *c =
+        start_ready("echo; while :; do sleep 0.001; done", 0.05, NULL, 0);
+    int fd = dup(0);
+    close(fd);
+    for (int i = 0; i < 100; i++)
+        CHECK_OK(rip_command_signal(c, SIGCONT));
+    int later = dup(0);
+    close(later);
+    CHECK_INT(later - fd, <, 10);
+    rip_command_free(c);
+}
+
+/* The kernel reaps it at once then, and its number may be anybody's. */
+TEST(a_command_that_was_reaped_by_another_is_not_signalled)
+{
+    rip_command *c = start(ARGV("true"), NULL);
+    CHECK_INT(waitpid(rip_command_pid(c), NULL, 0), >, 0);
+    fault_always(SYS_kill, EACCES); /* which would be told */
+    CHECK_ERR(rip_command_signal(c, SIGTERM), -ESRCH);
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    rip_command_free(c);
+}
+
 TEST(signalling_what_has_been_waited_for)
 {
     rip_command *c = start(ARGV("true"), NULL);
