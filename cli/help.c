@@ -40,7 +40,7 @@ static const char run_text[] =
     "The command is run directly, without a shell, unless --shell is given or\n"
     "it is one single word with a blank or one of | & ; < > ( ) $ ` \\ \" ' in "
     "it.\n"
-    "Inputs are never parsed by that shell: no name can do harm.\n"
+    "Inputs are never parsed by that shell: no name can do harm there.\n"
     "\n"
     "Options:\n"
     "  -j, --jobs N        so many at a time (default: the CPUs we may use)\n"

@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,16 +234,20 @@ bool job_succeeded(const struct job *j)
 
 /* ---- time ------------------------------------------------------------- */
 
-static rip_time earlier(rip_time a, rip_time b)
+/* It may have ended in time, and only we been too late to see it: stopped, or
+ * starved. */
+static bool still_runs(const struct job *j)
 {
-    return a < b ? a : b;
+    struct pollfd end = { .fd = rip_command_fd(j->command), .events = POLLIN };
+
+    return !j->ended && poll(&end, 1, 0) == 0;
 }
 
 rip_time job_tick(struct job *j, rip_time now)
 {
     if (now >= j->watch_at)
         watch_output(j, now + WATCH_DELAY);
-    if (now >= j->stop_at) {
+    if (now >= j->stop_at && (j->ended || still_runs(j))) {
         j->timed_out = true;
         job_stop(j, now);
     }

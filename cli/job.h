@@ -101,4 +101,9 @@ struct job_list {
 void job_list_add(struct job_list *list, struct job *j);
 void job_list_remove(struct job_list *list, struct job *j);
 
+static inline rip_time earlier(rip_time a, rip_time b)
+{
+    return a < b ? a : b;
+}
+
 #endif

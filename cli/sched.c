@@ -251,11 +251,6 @@ static void report(struct sched *s)
         s->give_up_at = rip_time_now() + SECOND;
 }
 
-static rip_time earlier(rip_time a, rip_time b)
-{
-    return a < b ? a : b;
-}
-
 static rip_time next_deadline(const struct sched *s)
 {
     rip_time deadline = earlier(s->due, s->give_up_at);

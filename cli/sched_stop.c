@@ -91,4 +91,6 @@ void take_signal(struct sched *s)
     else
         stop_all(s);
     s->signal = sig;
+    if (s->reported) /* all that is left is a reader that does not read */
+        s->give_up_at = earlier(s->give_up_at, rip_time_now() + SECOND);
 }

@@ -171,6 +171,11 @@ $ ripstop run -j1 'trap "" TERM; kill -INT $PPID; child wait #' ::: a; echo $?
 130
 2> ripstop run: interrupted by SIGINT, 1 running job was stopped
 
+== a reader that does not read does not keep an interrupted run
+$ mkfifo p; exec 9<>p; ripstop run 'head -c 300000 /dev/zero; : >done' ::: a >&9 2>/dev/null & until [ -e done ]; do child pause 10; done; child pause 300; kill -TERM $!; wait $!; echo $?; rm p done
+143
+2> Terminated
+
 == a second signal kills at once
 # The job sends it itself as soon as it gets the SIGTERM that the first causes.
 $ ripstop run -j1 'trap "kill -INT $PPID; child pause 700; echo not killed" TERM; kill -INT $PPID; child wait & wait #' ::: a; echo $?

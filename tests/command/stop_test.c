@@ -143,11 +143,11 @@ TEST(signal_reaches_the_tree_and_signal_one_does_not)
 TEST(what_leaves_the_group_after_a_signal_is_stopped_too)
 {
     int pid;
-    rip_command *c = start_ready(
-        "sh -c 'until test -e go; do sleep 0.01; done; "
-        "exec setsid sh -c \"trap '' TERM; >gone; exec sleep 60\"' "
-        "& echo $!; wait",
-        0.05, &pid, 1);
+    rip_command *c =
+        start_ready("sh -c 'until test -e go; do sleep 0.01; done; "
+                    "exec setsid sh -c \"trap '' TERM; >gone; exec sleep 60\"' "
+                    "& echo $!; wait",
+                    0.05, &pid, 1);
     CHECK_OK(rip_command_signal(c, SIGCONT));
     write_file("go", "", 0600);
     while (access("gone", F_OK) < 0)
