@@ -128,6 +128,8 @@ static bool read_block(struct job *j, int stream)
 
     if (n == -ETIMEDOUT)
         return false;
+    if (n < 0 && setup->read_error == 0)
+        setup->read_error = (int)n;
     if (n <= 0) {
         j->open[stream] = false;
         return false;

@@ -32,6 +32,7 @@ struct job_setup {
     double timeout; /* seconds; 0: none */
     bool chatty;    /* jobs were seen to wait for us to read their output */
     int error;      /* why output could not be stored; 0: it could */
+    int read_error; /* the first of a job whose output is lost */
     char block[JOB_BLOCK];
 };
 

@@ -60,6 +60,16 @@ static void finish(struct sched *s, struct job *j)
     check_halt(s);
 }
 
+static void check_reads(struct sched *s)
+{
+    if (s->setup.read_error == 0 || s->read_failed)
+        return;
+    s->read_failed = true;
+    output_say(&s->output, "cannot read what a job wrote, a part is lost: %s",
+               rip_strerror(s->setup.read_error));
+    fail(s, 1);
+}
+
 static void check_store(struct sched *s)
 {
     if (s->setup.error == 0 || s->store_failed)
@@ -270,6 +280,7 @@ static void turn(struct sched *s)
     tick(s);
     while (s->over.first)
         finish(s, s->over.first);
+    check_reads(s);
     check_store(s);
 }
 

@@ -48,7 +48,8 @@ struct sched {
     bool input_waited;   /* the loop tells when there is more */
     bool print_waited;   /*   and when we can print on */
     bool store_failed;   /* and the user knows */
-    bool reported;       /* the summary is with the output */
+    bool read_failed;
+    bool reported; /* the summary is with the output */
     enum output_state printed;
     rip_time due;        /* when a job needs attention next */
     rip_time give_up_at; /* what has not ended by then is left as it is */

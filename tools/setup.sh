@@ -94,9 +94,11 @@ install_packages() {
   apt_get install -y --no-install-recommends "$@"
 }
 
+# Pattern-Only: else apt-get takes a name that it does not know, as g++ without
+# lists, for a regular expression, finds it in others, and is content.
 apt_get() {
   $as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -o DPkg::Lock::Timeout=120 "$@"
+    apt-get -q -o DPkg::Lock::Timeout=120 -o APT::Cmd::Pattern-Only=true "$@"
 }
 
 # ---- build folders -----------------------------------------------------------
