@@ -2,8 +2,9 @@
 # shellcheck shell=sh
 # What all of ./dev stands on: messages, packages, build folders.
 
+# A reader that has gone, as head(1) does, is no news.
 say() {
-  printf '%s\n' "$@"
+  printf '%s\n' "$@" 2>/dev/null
 }
 
 # die WHAT [WHAT TO DO]...
@@ -20,6 +21,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/ripstop.XXXXXX") ||
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
 # quiet WHAT COMMAND...: what the command prints is shown only if it fails.

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -365,10 +366,16 @@ static void watch_signals(void)
 }
 
 /* A /dev/shm of our own, where we may: else names that another program makes
- * there meanwhile look like leaks of ours. */
+ * there meanwhile look like leaks of ours. Not in a chroot that is no mount,
+ * which can not be made private, and where a new namespace would only mislead
+ * gdb: paths of what is mapped would begin outside of the chroot. */
 static void enter_own_shm(void)
 {
-    if (unshare(CLONE_NEWNS) == 0 &&
+    struct statx root;
+
+    if (statx(AT_FDCWD, "/", 0, 0, &root) == 0 &&
+        (root.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 &&
+        unshare(CLONE_NEWNS) == 0 &&
         mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0)
         mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, NULL);
 }
