@@ -187,12 +187,6 @@ void job_note_end(struct job *j)
         j->leave_at = now + GRACE;
 }
 
-/* What has ended meanwhile is no error. */
-static void signal_tree(struct job *j, int sig)
-{
-    (void)rip_command_signal(j->command, sig);
-}
-
 void job_stop(struct job *j, rip_time now)
 {
     if (j->terminated || j->ended)
@@ -200,7 +194,7 @@ void job_stop(struct job *j, rip_time now)
     j->terminated = true;
     j->stop_at = RIP_FOREVER;
     j->kill_at = now + GRACE;
-    signal_tree(j, SIGTERM);
+    j->signal = SIGTERM;
 }
 
 void job_kill(struct job *j, rip_time now)
@@ -210,7 +204,45 @@ void job_kill(struct job *j, rip_time now)
     j->terminated = j->killed = true;
     j->stop_at = j->kill_at = RIP_FOREVER;
     j->leave_at = now + GRACE;
-    signal_tree(j, SIGKILL);
+    j->signal = SIGKILL;
+}
+
+void job_sweep(struct job *j)
+{
+    if (j->terminated)
+        j->signal = SIGKILL;
+}
+
+/* What has ended meanwhile is no error. */
+static void send_signal(const struct job_list *list, int sig,
+                        rip_command **commands)
+{
+    size_t n = 0;
+
+    for (struct job *j = list->first; j; j = j->next) {
+        if (j->signal != sig)
+            continue;
+        j->signal = 0;
+        commands[n++] = j->command;
+    }
+    if (n > 0)
+        (void)rip_command_signal_all(commands, n, sig);
+}
+
+void jobs_signal(const struct job_list *list)
+{
+    static const int signals[] = { SIGTERM, SIGKILL, SIGSTOP, SIGCONT };
+    rip_command **commands;
+    size_t n = 0;
+
+    for (struct job *j = list->first; j; j = j->next)
+        n += j->signal != 0;
+    if (n == 0)
+        return;
+    commands = must_alloc(n * sizeof *commands);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        send_signal(list, signals[i], commands);
+    free(commands);
 }
 
 bool job_is_over(const struct job *j)
@@ -220,10 +252,8 @@ bool job_is_over(const struct job *j)
 
 void job_finish(struct job *j)
 {
-    if (j->terminated) {
-        signal_tree(j, SIGKILL);
+    if (j->terminated)
         rip_command_wait(j->command, &j->exit, RIP_NOW);
-    }
     j->exit.timed_out = j->timed_out;
     j->exit.stopped = j->stopped;
     j->command = rip_command_free(j->command);
@@ -264,7 +294,7 @@ rip_time job_tick(struct job *j, rip_time now)
 void job_suspend(struct job *j)
 {
     if (!j->ended)
-        signal_tree(j, SIGSTOP);
+        j->signal = SIGSTOP;
 }
 
 static void postpone(rip_time *t, rip_time pause)
@@ -279,7 +309,7 @@ void job_resume(struct job *j, rip_time pause)
     postpone(&j->kill_at, pause);
     postpone(&j->leave_at, pause);
     if (!j->ended)
-        signal_tree(j, SIGCONT);
+        j->signal = SIGCONT;
 }
 
 /* ---- lists ------------------------------------------------------------ */

@@ -50,6 +50,7 @@ struct job {
     bool watched[2]; /* and is in the loop */
     bool ended;      /* the process has ended */
     bool queued;     /* it is over, and waits for being finished */
+    int signal;      /* to be sent by jobs_signal; 0: none */
     bool terminated; /* we sent SIGTERM */
     bool killed;     /* we sent SIGKILL */
     bool timed_out;
@@ -61,6 +62,11 @@ struct job {
 
     struct rip_exit exit;
     struct rip_failure failure; /* of the last start */
+};
+
+/* Jobs in the order in which they were added. */
+struct job_list {
+    struct job *first, *last;
 };
 
 /* Takes over the text of the item, and argv. */
@@ -78,13 +84,24 @@ void job_read(struct job *j, int stream);
 /* Does what is due by now, and tells when to call again. */
 rip_time job_tick(struct job *j, rip_time now);
 
-/* Ends it with all that it has started: politely first, or at once. */
+/*
+ * Signals to the whole tree of a job. What these decide on is sent by
+ * jobs_signal, to all of a list at once: that takes hardly longer than to
+ * one.
+ */
+
+/* Ends it: politely first, or at once. */
 void job_stop(struct job *j, rip_time now);
 void job_kill(struct job *j, rip_time now);
+
+/* It is over: kills what it has left behind, if it was stopped. */
+void job_sweep(struct job *j);
 
 /* Holds it, and lets it go on after `pause`. */
 void job_suspend(struct job *j);
 void job_resume(struct job *j, rip_time pause);
+
+void jobs_signal(const struct job_list *list);
 
 bool job_is_over(const struct job *j);
 
@@ -93,11 +110,6 @@ void job_finish(struct job *j);
 
 /* Whether it did what it should. After job_finish. */
 bool job_succeeded(const struct job *j);
-
-/* Jobs in the order in which they were added. */
-struct job_list {
-    struct job *first, *last;
-};
 
 void job_list_add(struct job_list *list, struct job *j);
 void job_list_remove(struct job_list *list, struct job *j);

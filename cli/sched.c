@@ -60,6 +60,15 @@ static void finish(struct sched *s, struct job *j)
     check_halt(s);
 }
 
+static void finish_all(struct sched *s)
+{
+    for (struct job *j = s->over.first; j; j = j->next)
+        job_sweep(j);
+    jobs_signal(&s->over);
+    while (s->over.first)
+        finish(s, s->over.first);
+}
+
 static void check_reads(struct sched *s)
 {
     if (s->setup.read_error == 0 || s->read_failed)
@@ -140,9 +149,11 @@ static void tick(struct sched *s)
     if (now < s->due)
         return;
     s->due = RIP_FOREVER;
+    for (struct job *j = s->running.first; j; j = j->next)
+        note_due(s, job_tick(j, now));
+    jobs_signal(&s->running);
     for (struct job *j = s->running.first; j; j = next) {
         next = j->next;
-        note_due(s, job_tick(j, now));
         note_over(s, j);
     }
 }
@@ -278,8 +289,7 @@ static void turn(struct sched *s)
     for (int i = 0; i < n; i++)
         dispatch(s, told[i]);
     tick(s);
-    while (s->over.first)
-        finish(s, s->over.first);
+    finish_all(s);
     check_reads(s);
     check_store(s);
 }

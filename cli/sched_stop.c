@@ -15,6 +15,7 @@ void stop_all(struct sched *s)
             j->stopped = true;
         job_stop(j, now);
     }
+    jobs_signal(&s->running);
     s->due = RIP_NOW;
 }
 
@@ -25,6 +26,7 @@ void kill_all(struct sched *s)
     stop_all(s);
     for (struct job *j = s->running.first; j; j = j->next)
         job_kill(j, now);
+    jobs_signal(&s->running);
     s->give_up_at = now + SECOND;
 }
 
@@ -68,10 +70,12 @@ static void suspend(struct sched *s)
     progress_clear(&s->progress);
     for (struct job *j = s->running.first; j; j = j->next)
         job_suspend(j);
+    jobs_signal(&s->running);
     signals_suspend();
     pause = rip_time_now() - since;
     for (struct job *j = s->running.first; j; j = j->next)
         job_resume(j, pause);
+    jobs_signal(&s->running);
     s->progress.started += pause;
     s->due = RIP_NOW;
 }

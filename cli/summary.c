@@ -57,6 +57,7 @@ void summary_add(struct summary *s, const struct job *j)
     }
     if (j->stopped) {
         s->stopped++;
+        s->partial += j->exit.tree == RIP_TREE_PARTIAL;
         return;
     }
     s->failed++;
@@ -129,6 +130,12 @@ void summary_report(const struct summary *s, struct output *o)
                    (unsigned long long)s->held, s->held == 1 ? "job" : "jobs",
                    (unsigned long long)s->first_held,
                    s->held == 1 ? "" : " was the first");
+    if (s->partial > 0)
+        output_say(o,
+                   "of %llu stopped %s not all processes could be looked for; "
+                   "some may run on",
+                   (unsigned long long)s->partial,
+                   s->partial == 1 ? "job" : "jobs");
 }
 
 void summary_done(struct summary *s)

@@ -15,6 +15,7 @@ struct summary {
     uint64_t succeeded;
     uint64_t failed;
     uint64_t stopped; /* by us: neither of the two */
+    uint64_t partial; /* of these: not all that they started was reached */
     uint64_t held;    /* left somebody behind that holds their output */
     uint64_t first_held;
 

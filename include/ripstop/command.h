@@ -25,6 +25,16 @@
  * descriptors 0, 1 and 2 alone. Every descriptor that the library itself
  * makes is close-on-exec from birth.
  *
+ * Trees
+ *
+ * Signals and stops reach everything that a command has started: its process
+ * group; its descendants, as long as their parents live; and, however far
+ * they have gone (setsid, double fork), those that have in their environment
+ * what the command began with: the variable RIPSTOP_TREE, an id that no other
+ * command has. A program that both daemonises and wipes its environment
+ * escapes. With RIP_ENV_REPLACE, or where `env` names RIPSTOP_TREE, there is
+ * no such variable.
+ *
  * Caveats
  *
  * - The kernel suspends the calling thread, and no other, until the program
@@ -80,7 +90,8 @@ struct rip_stdio {
 };
 
 enum rip_env_mode {
-    RIP_ENV_EXTEND, /* the environment of this process, changed by `env` */
+    RIP_ENV_EXTEND, /* the environment of this process, changed by `env`, and
+                       RIPSTOP_TREE ("Trees" above) */
     RIP_ENV_REPLACE /* `env` alone */
 };
 
@@ -276,15 +287,29 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
 
 /*
  * Sends a signal to the command and to everything that it has started: its
- * process group, and those of its descendants that have left the group.
+ * process group, and what has left the group, as daemons do ("Trees" above).
+ * With SIGKILL it looks again until nobody new is there.
  *
- *     -ESRCH   it has ended and been waited for
+ *     -ESRCH   it has ended and been waited for, and nothing of it is left
  *     -EINVAL  no such signal
  *     -EPERM   it runs as somebody else
+ *     -EMFILE, -ENFILE, -ENOMEM
+ *              the group has got the signal, but what had left it could not
+ *              be looked for
  *
  * Thread-safe.
  */
 RIP_API int rip_command_signal(rip_command *c, int sig);
+
+/*
+ * The same for many commands at once: the processes of the system are looked
+ * through once instead of once a command. -ESRCH when none of them is there,
+ * else 0 or the first error of another kind; all are tried in any case.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_signal_all(rip_command *const *commands, size_t n,
+                                   int sig);
 
 /*
  * Sends a signal to the command's own process alone; errors as above. A

@@ -37,10 +37,12 @@ enum rip_end {
 
 /* By which means a tree of processes was reached, when it had to be. */
 enum rip_tree {
-    RIP_TREE_NONE,  /* it had not to be */
-    RIP_TREE_GROUP, /* the process group */
-    RIP_TREE_SWEEP, /* the descendants, found one by one */
-    RIP_TREE_CGROUP /* the control group */
+    RIP_TREE_NONE,   /* it had not to be */
+    RIP_TREE_GROUP,  /* the process group */
+    RIP_TREE_SWEEP,  /* the processes of it, found one by one */
+    RIP_TREE_CGROUP, /* the control group */
+    RIP_TREE_PARTIAL /* not all of it: we could not look for what had left the
+                        process group, for want of memory or descriptors */
 };
 
 struct rip_exit {
@@ -70,7 +72,7 @@ struct rip_exit {
 RIP_API bool rip_exit_ok(const struct rip_exit *e);
 
 /* Room for every text that rip_exit_format makes. */
-#define RIP_EXIT_TEXT 96
+#define RIP_EXIT_TEXT 128
 
 /*
  * Says in words how it ended: "exited with 3", "killed by SIGSEGV (core

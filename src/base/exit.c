@@ -78,6 +78,7 @@ int rip_exit_format(const struct rip_exit *e, char *buf, size_t cap)
         { e->oom_killed, "out of memory" },
         { e->timed_out, "deadline passed" },
         { e->stopped, "stopped" },
+        { e->tree == RIP_TREE_PARTIAL, "part of its tree may run on" },
     };
     struct rip__text t = { buf, cap, 0 };
     const char *mark = " (";

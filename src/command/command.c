@@ -127,6 +127,7 @@ static int spawn(rip_command *c, struct rip__plan *p)
     c->pid = s.pid;
     c->pidfd = s.pidfd;
     c->own_group = p->spawn.new_group;
+    memcpy(c->mark, p->mark, sizeof c->mark);
     c->inherited_peak = rip__os_peak_memory();
     adopt_pipes(c, p);
     return 0;
@@ -190,7 +191,6 @@ static void fill_end(rip_command *c, const struct rip__os_status *s)
         .how = RIP_UNKNOWN,
         .timed_out = c->timed_out,
         .stopped = c->stopped,
-        .tree = c->tree,
         .wall_ns = rip__os_clock() - c->started,
         .user_ns = s->user_ns,
         .system_ns = s->system_ns,
@@ -229,6 +229,15 @@ static int look(rip_command *c)
     return r;
 }
 
+/* How it ended; and how its tree was reached, which may go on after that. */
+static void read_end(rip_command *c, struct rip_exit *ret)
+{
+    pthread_mutex_lock(&c->lock);
+    *ret = c->end;
+    ret->tree = c->tree;
+    pthread_mutex_unlock(&c->lock);
+}
+
 int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
 {
     const rip_time longest_nap = 20000000;
@@ -248,7 +257,7 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
     if (r < 0)
         return r;
     if (ret)
-        *ret = c->end;
+        read_end(c, ret);
     return 0;
 }
 

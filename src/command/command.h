@@ -18,6 +18,9 @@ struct rip__stream {
     size_t start;
 };
 
+/* Room for the id that marks a tree. */
+#define RIP__MARK_SIZE 64
+
 /*
  * A command is RUNNING, then ENDED (its process is a zombie: pid and group
  * are still its own), then REAPED (both may be somebody else's). `ended` and
@@ -30,6 +33,7 @@ struct rip_command {
     int pidfd;
     pid_t owner; /* the process that started it: not a fork of that */
     bool own_group;
+    char mark[RIP__MARK_SIZE]; /* of its tree; "": it has none */
     rip_time started;
     int64_t inherited_peak; /* our peak memory when it was loaded */
 
@@ -67,6 +71,7 @@ struct rip__plan {
     int theirs[3]; /* what the child gets and we close, or -1 */
     const char **env;
     const char **paths;
+    char mark[RIP__MARK_SIZE];
 };
 
 /* ---- options.c: what is asked for, and whether it can be ---- */
@@ -79,9 +84,10 @@ void rip__plan_done(struct rip__plan *p);
 
 /* ---- environment.c ---- */
 
-/* The child's environment, and the paths that the program may have. Each is
- * one allocation; *ret stays NULL where ours can be used as it is. */
-int rip__environment(const char ***ret, const struct rip_command_options *o);
+/* The child's environment, with the mark of its tree; and the paths that the
+ * program may have. Each is one allocation. */
+int rip__environment(const char ***ret, char mark[RIP__MARK_SIZE],
+                     const struct rip_command_options *o);
 int rip__search_paths(const char ***ret, const char *name,
                       const char *const *env);
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <unistd.h> /* environ */
 
 /* All that can be wrong with the options is found here, before anything is
  * made. The failure's subject is the option, or the two that contradict. */
@@ -104,11 +103,11 @@ static int resolve_program(struct rip__plan *p, const char *const *argv)
     const struct rip_command_options *o = p->options;
     if (!argv || !argv[0])
         return refuse(o, "argv");
-    int r = rip__environment(&p->env, o);
+    int r = rip__environment(&p->env, p->mark, o);
     if (r < 0)
         return r;
     p->spawn.argv = argv;
-    p->spawn.envp = p->env ? p->env : (const char *const *)environ;
+    p->spawn.envp = p->env;
     r = rip__search_paths(&p->paths, argv[0], p->spawn.envp);
     p->spawn.paths = p->paths;
     return r < 0 ? rip__fail(o, "memory", "PATH", r) : 0;

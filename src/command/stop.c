@@ -5,10 +5,11 @@
 #include <signal.h>
 
 /*
- * A command's tree is its process group and those of its descendants that
- * have left it. A descendant can be found only while its parents live, so
- * all of the tree that is seen when it is signalled is held by pidfds, and
- * can be waited for and killed later, when its parents are gone.
+ * A command's tree is its process group, its descendants, and whoever has its
+ * mark in the environment: what left the group is found by its mark, what
+ * lost the mark by its parents, as long as they live. All of the tree that is
+ * seen when it is signalled is held by pidfds, and can be waited for and
+ * killed later, when its parents are gone.
  *
  * c->lock is held wherever the group is signalled: nobody reaps the leader
  * meanwhile, so the group's number is still its own.
@@ -47,9 +48,17 @@ static struct rip__os_member *find_held(const rip_command *c, pid_t pid)
     return NULL;
 }
 
-static void hold(void *command, const struct rip__os_member *m)
+/* One look at the tree of a command. */
+struct look {
+    rip_command *c;
+    int error;
+    bool grew; /* somebody is there whom we did not hold before */
+};
+
+static void hold(void *arg, const struct rip__os_member *m)
 {
-    rip_command *c = command;
+    struct look *l = arg;
+    rip_command *c = l->c;
     struct rip__os_member *held = NULL, *known = find_held(c, m->pid);
     size_t size;
     if (known)
@@ -58,55 +67,114 @@ static void hold(void *command, const struct rip__os_member *m)
         held = rip__seam.resize(c->held, size);
     if (!held) {
         rip__os_close(m->pidfd);
+        l->error = known ? l->error : -ENOMEM;
         return;
     }
     held[c->n_held++] = *m;
     c->held = held;
+    l->grew = true;
 }
 
-/* Members of the group get their signal through it, once; by themselves only
- * when the group can not be signalled any more, or when a second signal does
- * no harm: since we looked one may have left the group. */
+/* Holds all of the tree that is to be seen. `there`: pid and group are its
+ * own. As rip__os_tree; 1 also when there is somebody new. */
+static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
+{
+    struct look l = { .c = c };
+    const struct rip__os_root root = {
+        .pid = there ? c->pid : 0,
+        .group = there && c->own_group ? c->pid : 0,
+        .mark = c->mark[0] ? c->mark : NULL,
+    };
+    int r = rip__os_tree(all, &root, hold, &l);
+    if (r >= 0 && l.error < 0)
+        return l.error;
+    return r == 0 ? l.grew : r;
+}
+
+/* Members of the group get their signal through it, once. One that had left
+ * when the group was signalled got none; it looks the same as one that left
+ * afterwards, which gets a second. */
 static bool signal_held(rip_command *c, int sig, bool by_group)
 {
     bool any = false;
     for (size_t i = 0; i < c->n_held; i++) {
         const struct rip__os_member *m = &c->held[i];
-        bool in_group = by_group && m->group == c->pid;
-        if (in_group && sig != SIGKILL)
+        bool was_in_group = by_group && m->group == c->pid;
+        if (was_in_group && rip__os_group_of(m->pid) == c->pid)
             continue;
         if (rip__os_pidfd_signal(m->pidfd, sig) == 0)
-            any = any || !in_group;
+            any = any || !was_in_group;
     }
     return any;
 }
 
-static int signal_locked(rip_command *c, int sig)
+static void note_reach(rip_command *c, enum rip_tree reach, int looked)
+{
+    if (looked < 0)
+        c->tree = RIP_TREE_PARTIAL;
+    else if (reach == RIP_TREE_SWEEP || c->tree != RIP_TREE_SWEEP)
+        c->tree = reach;
+}
+
+/* `looked`: what came of reading all processes. Sets *again if it is worth
+ * another look. */
+static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
+                         int looked, bool *again)
 {
     int r = -ESRCH;
     /* Not only we can have reaped it, and then the group is anybody's. */
     bool there = !c->reaped && rip__os_pidfd_signal(c->pidfd, 0) != -ESRCH;
-    if (there) {
-        (void)rip__os_tree(c->pid, c->own_group ? c->pid : 0, hold, c);
+    prune_held(c);
+    if (looked == 0)
+        looked = hold_tree(c, all, there);
+    if (there)
         r = c->own_group ? rip__os_group_signal(c->pid, sig)
                          : rip__os_pidfd_signal(c->pidfd, sig);
-        if (r == 0 && c->tree == RIP_TREE_NONE)
-            c->tree = RIP_TREE_GROUP;
-    }
     if (signal_held(c, sig, there && c->own_group)) {
-        c->tree = RIP_TREE_SWEEP;
+        note_reach(c, RIP_TREE_SWEEP, looked);
         r = 0;
+    } else if (r == 0) {
+        note_reach(c, RIP_TREE_GROUP, looked);
     }
-    return r;
+    *again = *again || looked > 0;
+    return r == 0 && looked < 0 ? looked : r;
+}
+
+/* Signals each once; -ESRCH if none was there. */
+static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
+{
+    struct rip__os_processes *all = NULL;
+    int looked = rip__os_processes_read(&all), result = -ESRCH;
+    for (size_t i = 0; i < n; i++) {
+        pthread_mutex_lock(&list[i]->lock);
+        int r = signal_locked(list[i], sig, all, looked, again);
+        pthread_mutex_unlock(&list[i]->lock);
+        if (result == -ESRCH || (result == 0 && r != -ESRCH))
+            result = r;
+    }
+    rip__os_processes_free(all);
+    return result;
+}
+
+/* Those whom we look at go on meanwhile, and may start others. What has been
+ * killed does not, so looking again comes to an end; a program that forks
+ * faster than we look, and one of which we can not be sure since it has no
+ * environment, have to be given up at some point. */
+int rip_command_signal_all(rip_command *const *list, size_t n, int sig)
+{
+    bool again = false;
+    int result = signal_each(list, n, sig, &again);
+    for (int looks = 1; sig == SIGKILL && again && looks < 8; looks++) {
+        again = false;
+        int r = signal_each(list, n, sig, &again);
+        result = r == -ESRCH ? result : r;
+    }
+    return result;
 }
 
 int rip_command_signal(rip_command *c, int sig)
 {
-    pthread_mutex_lock(&c->lock);
-    prune_held(c);
-    int r = signal_locked(c, sig);
-    pthread_mutex_unlock(&c->lock);
-    return r;
+    return rip_command_signal_all(&c, 1, sig);
 }
 
 int rip_command_signal_one(rip_command *c, int sig)
@@ -122,9 +190,9 @@ void rip__stop_ask(rip_command *c, bool timed_out)
         c->timed_out = c->timed_out || timed_out;
         c->stopped = c->stopped || !timed_out;
     }
-    if (c->grace > 0)
-        (void)signal_locked(c, SIGTERM);
     pthread_mutex_unlock(&c->lock);
+    if (c->grace > 0)
+        (void)rip_command_signal(c, SIGTERM);
 }
 
 /* The command and all that is held of its tree, as poll(2) wants them. */
@@ -165,8 +233,8 @@ void rip__stop_await(rip_command *c, rip_time deadline)
 
 void rip__stop_kill(rip_command *c)
 {
+    (void)rip_command_signal(c, SIGKILL); /* `tree` tells what came of it */
     pthread_mutex_lock(&c->lock);
-    (void)signal_locked(c, SIGKILL);
     c->killed = true;
     pthread_mutex_unlock(&c->lock);
     rip__stop_await(c, rip__later(second));

@@ -85,6 +85,11 @@ int rip__os_pidfd_signal(int pidfd, int sig)
     return (int)RIP__SYS(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+pid_t rip__os_group_of(pid_t pid)
+{
+    return (pid_t)RIP__SYS(SYS_getpgid, pid);
+}
+
 int rip__os_group_signal(pid_t group, int sig)
 {
     return (int)RIP__SYS(SYS_kill, -group, sig);

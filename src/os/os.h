@@ -152,16 +152,38 @@ int rip__os_pidfd_signal(int pidfd, int sig);
  * not reaped, so that the number is not somebody else's. */
 int rip__os_group_signal(pid_t group, int sig);
 
-/* The tree of `root`: its live descendants, found through /proc by
- * parenthood, and the live members of process group `group` (0: of none),
- * without root itself. Calls `found` for each, with a pidfd that then belongs
- * to the callee. 0, or an error when /proc can not be read. Precondition:
- * root is our child and not reaped, and so is the group's leader. */
+/* The process group of a process; -ESRCH if there is none of that pid. */
+pid_t rip__os_group_of(pid_t pid);
+
+/* The processes of this moment, as /proc shows them: 0 and *ret to be freed,
+ * or an error. What is gone again, or not ours to see, is not in it. */
+struct rip__os_processes;
+int rip__os_processes_read(struct rip__os_processes **ret);
+void rip__os_processes_free(struct rip__os_processes *all);
+
+/* The environment variable that marks a tree: ids, parted by colons. */
+#define RIP__OS_MARK "RIPSTOP_TREE"
+
+/* Where a tree begins. Precondition: pid and group are 0, or of a child of
+ * ours that is not reaped. */
+struct rip__os_root {
+    pid_t pid;        /* its descendants belong to the tree */
+    pid_t group;      /* the members of this process group, and theirs */
+    const char *mark; /* those who began with this id in RIP__OS_MARK; NULL:
+                         none is looked for */
+};
+
 struct rip__os_member {
     pid_t pid, group;
     int pidfd;
 };
-int rip__os_tree(pid_t root, pid_t group,
+
+/* The tree of `root`: calls `found` for each live process of it without root
+ * itself, with a pidfd that then belongs to the callee. 0; or 1: all of it
+ * was seen, but somebody was just becoming another program, and has no
+ * environment to be read in that moment; or the first error, having gone on
+ * with the others. */
+int rip__os_tree(struct rip__os_processes *all, const struct rip__os_root *root,
                  void (*found)(void *arg, const struct rip__os_member *m),
                  void *arg);
 

@@ -49,6 +49,17 @@ $ ripstop run --timeout 0.2 'sleep 1000 & sleep 1000 | sleep 1000 #' ::: a
 2> ripstop run: job 1 timed out (killed by SIGTERM): a
 [123]
 
+== a timeout ends daemons too
+$ ripstop run --timeout 0.2 'setsid -f sleep 1000; sleep 1000 #' ::: a
+2> ripstop run: 1 of 1 job failed: 1 timed out
+2> ripstop run: job 1 timed out (killed by SIGTERM): a
+[123]
+
+== the daemons of a job that ends by itself are left alone
+$ ripstop run 'setsid -f sh -c "echo \$\$ >daemon; exec sleep 1000" >/dev/null 2>&1' ::: a
+> until test -s daemon; do sleep 0.01; done
+> kill $(cat daemon) && rm daemon
+
 == what came before the timeout is printed
 $ ripstop run --timeout 200ms 'echo begun; sleep 1000 #' ::: a 2>/dev/null
 begun

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,6 +110,195 @@ TEST(the_whole_tree_is_stopped)
     }
     rip_command_free(c);
     unlink("p");
+}
+
+/* Daemons have no parent that would lead to them, and no group. */
+TEST(daemons_are_stopped_too)
+{
+    int pids[2];
+    struct rip_exit e;
+    rip_command *c =
+        start_ready("setsid -f sh -c 'echo $$ >p; exec sleep 60'\n"
+                    "(setsid -f sh -c \"trap '' TERM; echo \\$\\$ >q; "
+                    "while :; do sleep 0.01; done\")\n"
+                    "until test -s p && test -s q; do sleep 0.01; done\n"
+                    "echo $(cat p) $(cat q); sleep 60",
+                    0.05, pids, 2);
+    CHECK(is_alive(pids[0]));
+    CHECK(is_alive(pids[1]));
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.tree, ==, RIP_TREE_SWEEP);
+    CHECK(!is_alive(pids[0]));
+    CHECK(!is_alive(pids[1]));
+    rip_command_free(c);
+    unlink("p");
+    unlink("q");
+}
+
+/* Deaf, and soon another process, without a parent. Whoever is left over is
+ * found as a leak of this test. */
+TEST(what_moves_on_from_process_to_process_is_stopped_too)
+{
+    write_file("mover",
+               "#!/bin/sh\ntrap '' TERM\nsleep 0.02\n"
+               "test -e stop || setsid -f ./mover\n",
+               0755);
+    rip_command *c = start_ready("./mover; echo; sleep 60", 0.05, NULL, 0);
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    rip_command_free(c);
+    unlink("mover");
+}
+
+TEST(a_command_of_a_command_is_of_both_trees)
+{
+    int pid;
+    const char *const env[] = { RIP__OS_MARK "=outer", NULL };
+    CHECK_INT(putenv((char *)(uintptr_t)env[0]), ==, 0);
+    rip_command *c =
+        start_ready("echo $" RIP__OS_MARK " >mark; "
+                    "setsid -f sh -c 'echo $$ >p; exec sleep 60'; "
+                    "until test -s p; do sleep 0.01; done; cat p; sleep 60",
+                    0.05, &pid, 1);
+    const char *mark = read_file("mark");
+    CHECK_INT(strncmp(mark, "outer:", 6), ==, 0);
+    CHECK(mark[6] > '0' && mark[6] <= '9');
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
+    unlink("mark");
+    unlink("p");
+}
+
+/* When the group gets its signal, somebody has just left it who is not a
+ * member of it any more, and no stranger to it when we looked. */
+static long (*real_kill)(long nr, const long args[6]);
+static int leaver;
+
+static long leave_then_kill(long nr, const long args[6])
+{
+    if (nr == SYS_kill && args[0] < 0 && leaver > 0) {
+        write_file("go", "", 0600);
+        while (getpgid(leaver) == -args[0])
+            sched_yield();
+        leaver = 0;
+    }
+    return real_kill(nr, args);
+}
+
+TEST(a_signal_does_not_miss_who_is_just_leaving)
+{
+    int pid;
+    rip_command *c = start_ready(
+        "sh -c 'until test -e go; do sleep 0.01; done; exec setsid sleep 60' & "
+        "echo $!; wait",
+        0.05, &pid, 1);
+    real_kill = rip__seam.syscall;
+    rip__seam.syscall = leave_then_kill;
+    leaver = pid;
+    CHECK_OK(rip_command_signal(c, SIGTERM));
+    await_death(pid);
+    rip_command_free(c);
+    unlink("go");
+}
+
+/* When the group gets its signal, somebody is there who was not when we
+ * looked; its parent is gone. */
+static long fork_then_kill(long nr, const long args[6])
+{
+    if (nr == SYS_kill && args[0] < 0 && args[1] == SIGKILL && leaver == 0) {
+        write_file("go", "", 0600);
+        while (access("pid", F_OK) < 0)
+            sched_yield();
+        leaver = (int)strtol(read_file("pid"), NULL, 10);
+    }
+    return real_kill(nr, args);
+}
+
+TEST(who_appears_while_the_others_are_killed_is_killed_too)
+{
+    rip_command *c = start_ready(
+        "echo; until test -e go; do sleep 0.01; done; "
+        "setsid -f sh -c 'echo $$ >p; mv p pid; exec sleep 60'; sleep 60",
+        -1, NULL, 0);
+    real_kill = rip__seam.syscall;
+    rip__seam.syscall = fork_then_kill;
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(leaver > 0);
+    CHECK(!is_alive(leaver));
+    rip_command_free(c);
+    unlink("go");
+    unlink("pid");
+}
+
+TEST(without_a_mark_descendants_are_found_by_their_parents)
+{
+    int pid;
+    const char *const env[] = { "PATH=/usr/bin:/bin", NULL };
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_NULL },
+                                     .out = { .kind = RIP_STDIO_PIPE },
+                                     .env = env,
+                                     .env_mode = RIP_ENV_REPLACE,
+                                     .grace = 0.05 };
+    rip_command *c =
+        start(SH("setsid sh -c 'echo $$; exec sleep 60' & wait"), &o);
+    pid = (int)strtol(await_line(c), NULL, 10);
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
+}
+
+TEST(there_is_no_mark_where_one_is_not_wanted)
+{
+    const char *const unset[] = { RIP__OS_MARK, NULL };
+    const char *const all[] = { "A=1", NULL };
+    struct rip_command_options o = { .env = unset };
+    struct rip_output out;
+    run(&out, ARGV("/usr/bin/env"), &o);
+    CHECK(!strstr(out.out, RIP__OS_MARK));
+    rip_output_done(&out);
+    o = (struct rip_command_options){ .env = all, .env_mode = RIP_ENV_REPLACE };
+    run(&out, ARGV("/usr/bin/env"), &o);
+    CHECK_STR(out.out, "A=1\n");
+    rip_output_done(&out);
+}
+
+TEST(many_are_signalled_at_once)
+{
+    rip_command *c[20];
+    int pids[20];
+    for (int i = 0; i < 20; i++)
+        c[i] = start_ready("setsid sh -c 'echo $$; exec sleep 60' & wait", 0.05,
+                           &pids[i], 1);
+    CHECK_OK(rip_command_signal_all(c, 20, SIGTERM));
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(end_of(c[i]).signal, ==, SIGTERM);
+        await_death(pids[i]);
+    }
+    CHECK_ERR(rip_command_signal_all(c, 20, SIGTERM), -ESRCH);
+    rip_command *mixed[] = { c[0], start(ARGV("sleep", "60"), NULL), c[1] };
+    CHECK_OK(rip_command_signal_all(mixed, 3, SIGTERM));
+    CHECK_INT(end_of(mixed[1]).signal, ==, SIGTERM);
+    rip_command_free(mixed[1]);
+    CHECK_ERR(rip_command_signal_all(c, 0, SIGTERM), -ESRCH);
+    for (int i = 0; i < 20; i++)
+        rip_command_free(c[i]);
+}
+
+/* The group is signalled all the same, and it is said that this was all. */
+TEST(a_tree_that_can_not_be_looked_for_is_told)
+{
+    int pid;
+    struct rip_exit e;
+    rip_command *c = start_ready("setsid sh -c 'echo $$; exec sleep 60' & wait",
+                                 0.05, &pid, 1);
+    fault_always(SYS_openat, EMFILE);
+    CHECK_ERR(rip_command_signal(c, SIGCONT), -EMFILE);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGTERM);
+    CHECK_INT(e.tree, ==, RIP_TREE_PARTIAL);
+    CHECK(is_alive(pid));
+    kill(pid, SIGKILL);
+    rip_command_free(c);
 }
 
 TEST(what_is_left_in_the_group_of_an_ended_command_is_killed)

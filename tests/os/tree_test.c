@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/os.h"
 
+#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -38,6 +42,16 @@ static void kill_found(void *arg, const struct rip__os_member *m)
     rip__os_close(m->pidfd);
 }
 
+/* Looks at the tree of `pid` and `group`, as it is at this moment. */
+static void kill_tree(pid_t pid, pid_t group, const char *mark, struct count *c)
+{
+    struct rip__os_processes *all;
+    const struct rip__os_root root = { pid, group, mark };
+    CHECK_OK(rip__os_processes_read(&all));
+    CHECK_INT(rip__os_tree(all, &root, kill_found, c), >=, 0);
+    rip__os_processes_free(all);
+}
+
 static void await_all(int fd, int n)
 {
     char x;
@@ -59,7 +73,7 @@ TEST(descendants_of_every_depth_are_found)
     CHECK_OK(rip__os_pipe(ready));
     pid_t root = grow(5, ready[1], true);
     await_all(ready[0], 5);
-    CHECK_OK(rip__os_tree(root, 0, kill_found, &c));
+    kill_tree(root, 0, NULL, &c);
     CHECK_INT(c.n, ==, 4);
     kill(root, SIGKILL);
     reap_all(5);
@@ -87,11 +101,148 @@ TEST(group_members_are_found_whoever_their_parent_is)
     CHECK_INT(waitpid(-1, NULL, WNOHANG), ==, 0);
     struct count c = { .group = root };
     while (c.n == 0) /* until its parent is gone it counts as two */
-        CHECK_OK(rip__os_tree(root, root, kill_found, &c));
+        kill_tree(root, root, NULL, &c);
     CHECK_INT(c.in_group, ==, c.n);
     kill(root, SIGKILL);
     while (waitpid(-1, NULL, 0) > 0)
         ;
     rip__os_close(ready[0]);
     rip__os_close(ready[1]);
+}
+
+/* It becomes `sleep`, with that environment, in a session of its own. */
+static pid_t start_marked(char *mark)
+{
+    char sleep[] = "sleep", minute[] = "60", a[] = "A=1", z[] = "Z=1";
+    char *const argv[] = { sleep, minute, NULL };
+    char *const envp[] = { a, mark, z, NULL };
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        execve("/bin/sleep", argv, envp); /* which closes the pipe */
+    }
+    return pid;
+}
+
+TEST(the_marked_are_found_whoever_they_belong_to)
+{
+    static char marks[][40] = {
+        RIP__OS_MARK "=7-1",     RIP__OS_MARK "=1-1:7-1:2-2",
+        RIP__OS_MARK "=1-1:7-1", RIP__OS_MARK "=7-1:3-3",
+        RIP__OS_MARK "=7-11",    RIP__OS_MARK "=17-1",
+        RIP__OS_MARK "=1-1:7-",  RIP__OS_MARK "S=7-1",
+        "X" RIP__OS_MARK "=7-1", RIP__OS_MARK "=",
+    };
+    enum { ALL = 10, FOUND = 4 };
+    pid_t pids[ALL];
+    char x;
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    for (int i = 0; i < ALL; i++)
+        pids[i] = start_marked(marks[i]);
+    rip__os_close(ready[1]);
+    CHECK_INT(read(ready[0], &x, 1), ==, 0); /* all are `sleep` by now */
+    rip__os_close(ready[0]);
+
+    struct count c = { 0 };
+    kill_tree(0, 0, "7-1", &c);
+    CHECK_INT(c.n, ==, FOUND);
+    for (int i = 0; i < ALL; i++) {
+        int status;
+        harness_note("%s", marks[i]);
+        if (i >= FOUND)
+            kill(pids[i], SIGTERM);
+        CHECK_INT(waitpid(pids[i], &status, 0), ==, pids[i]);
+        CHECK_INT(WTERMSIG(status), ==, i < FOUND ? SIGKILL : SIGTERM);
+    }
+}
+
+/* A moment after vfork or exec every process looks like that. */
+TEST(a_process_without_environment_is_told)
+{
+    char sleep[] = "sleep", minute[] = "60";
+    char *const argv[] = { sleep, minute, NULL };
+    char *const envp[] = { NULL };
+    char x;
+    int ready[2], r = 0;
+    struct count c = { 0 };
+    struct rip__os_processes *all;
+    const struct rip__os_root root = { .mark = "7-1" };
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t pid = fork();
+    if (pid == 0)
+        execve("/bin/sleep", argv, envp);
+    rip__os_close(ready[1]);
+    CHECK_INT(read(ready[0], &x, 1), ==, 0);
+    rip__os_close(ready[0]);
+    CHECK_OK(rip__os_processes_read(&all));
+    r = rip__os_tree(all, &root, kill_found, &c);
+    rip__os_processes_free(all);
+    CHECK_INT(r, ==, 1);
+    CHECK_INT(c.n, ==, 0);
+    kill(pid, SIGKILL);
+    reap_all(1);
+}
+
+TEST(the_dead_are_not_found)
+{
+    struct count c = { 0 };
+    siginfo_t info;
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        _exit(0);
+    }
+    CHECK_INT(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), ==, 0);
+    kill_tree(0, pid, NULL, &c);
+    CHECK_INT(c.n, ==, 0);
+    reap_all(1);
+}
+
+static long now_in_ticks(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec * 100 + t.tv_nsec / 10000000;
+}
+
+/* A child with that very pid. */
+static pid_t fork_as(pid_t pid)
+{
+    struct clone_args args = { .exit_signal = SIGCHLD,
+                               .set_tid = (uintptr_t)&pid,
+                               .set_tid_size = 1 };
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+TEST(a_reused_pid_is_somebody_else)
+{
+    struct count c = { 0 };
+    struct rip__os_processes *all;
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t root = grow(1, ready[1], true);
+    const struct rip__os_root group = { .group = root };
+    await_all(ready[0], 1);
+    CHECK_OK(rip__os_processes_read(&all));
+    long then = now_in_ticks();
+    kill(root, SIGKILL);
+    reap_all(1);
+    while (now_in_ticks() <= then) /* what a start is measured in */
+        sched_yield();
+    pid_t other = fork_as(root);
+    if (other == 0)
+        for (;;)
+            pause();
+    int r = other > 0 ? rip__os_tree(all, &group, kill_found, &c) : 0;
+    rip__os_processes_free(all);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
+    if (other < 0)
+        SKIP("choosing a pid needs privileges, and Linux 5.5");
+    CHECK_INT(other, ==, root);
+    CHECK_OK(r);
+    CHECK_INT(c.n, ==, 0);
+    kill(other, SIGKILL);
+    reap_all(1);
 }
