@@ -239,6 +239,7 @@ void jobs_signal(const struct job_list *list)
         n += j->signal != 0;
     if (n == 0)
         return;
+    /* Pointers are meant. NOLINTNEXTLINE(bugprone-sizeof-expression) */
     commands = must_alloc(n * sizeof *commands);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         send_signal(list, signals[i], commands);

@@ -271,7 +271,7 @@ static void mark_descendants(const struct rip__os_processes *all,
  * the pid. Its parent says nothing: when that dies it gets another. */
 static int hold(const struct process *p)
 {
-    struct process now;
+    struct process now = { 0 };
     int fd = (int)RIP__SYS(SYS_pidfd_open, p->pid, 0);
     if (fd < 0)
         return fd;
