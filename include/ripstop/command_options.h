@@ -13,19 +13,27 @@
  *         .env = (const char *const[]){ "LC_ALL=C", "TMPDIR", NULL },
  *         .out = { .kind = RIP_STDIO_FILE, .path = "/srv/log/build" },
  *         .err = { .kind = RIP_STDIO_STDOUT },
+ *         .user = "nobody",
+ *         .umask = &(mode_t){ 077 },
+ *         .limits = (const struct rip_limit[]){
+ *             { RLIMIT_CPU, 60, 60 }, { RLIMIT_NOFILE, 256, 256 } },
+ *         .n_limits = 2,
+ *         .die_with_parent = true,
  *     };
  *
  * All of them are on the one fast way to start a program: none costs a
  * fork(2). They are looked at before anything is made: what is wrong, or
  * contradicts another, is -EINVAL, and `failure` names the option or the two.
  *
- * What the options point to has to stay until the call that takes them
- * returns, and `input` until the command has ended.
+ * Nothing here is copied but `input`'s address: what the options point to has
+ * to stay until the call that takes them returns, and `input` until the
+ * command has ended.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h> /* mode_t, pid_t */
 
 #include <ripstop/base.h>
 
@@ -76,6 +84,29 @@ enum rip_signals {
     RIP_SIGNALS_KEEP_IGNORED /* it ignores them too, as nohup(1) wants */
 };
 
+/* The process group that the program begins in. */
+enum rip_group {
+    RIP_GROUP_DEFAULT, /* one of its own, unless stdin is inherited */
+    RIP_GROUP_OWN,     /* one of its own */
+    RIP_GROUP_OURS,    /* the one of this process */
+    RIP_GROUP_SESSION, /* a session of its own, without a terminal */
+    RIP_GROUP_JOIN     /* the one that `join_group` names */
+};
+
+/* Descriptor `ours` of this process is also descriptor `theirs`, 3 or more,
+ * of the program. `ours` stays ours. */
+struct rip_fd {
+    int ours;
+    int theirs;
+};
+
+/* A limit, as of setrlimit(2): `resource` is RLIMIT_CPU and so on, from
+ * <sys/resource.h>. UINT64_MAX: no limit. */
+struct rip_limit {
+    int resource;
+    uint64_t soft, hard;
+};
+
 /*
  * Where and why a start failed:
  *
@@ -85,10 +116,13 @@ enum rip_signals {
  *     "open"    "/root/log"    -EACCES
  *     "option"  "err.path"     -EINVAL
  *
- * Steps are: option, memory, pipe, open, clone, setpgid, redirect, close,
- * chdir, exec, interpreter (the program is there, but not the interpreter
- * that it names). `step` is a constant string; `subject` may be empty, and
- * its end is cut where it is too long.
+ * Steps are, in the order in which they are taken: option, memory, user and
+ * group (looking them up), pipe, open, lifeline (die_with_parent), clone,
+ * setpgid, setsid, redirect, terminal, foreground, nice, affinity,
+ * rlimit, setgroups, setgid, setuid, close, chdir, no_new_privs, exec,
+ * interpreter (the program is there, but not the interpreter that it names).
+ * `step` is a constant string; `subject` may be empty, and its end is cut
+ * where it is too long.
  */
 struct rip_failure {
     const char *step;
@@ -108,6 +142,18 @@ RIP_API int rip_failure_format(const struct rip_failure *f, char *buf,
                                size_t cap);
 
 struct rip_command_options {
+    /* ---- the program ---- */
+
+    /* The file to run, looked for as argv[0] otherwise is; then argv[0] is
+     * only what the program is told to be called. NULL: argv[0]. */
+    const char *program;
+
+    /* The program's file as an open descriptor, which may be O_PATH; it is
+     * not passed on. Not with `program`. A script can not be run so, since
+     * its interpreter would have to open it by name (-ENOENT). NULL: argv[0]
+     * and `program` count. */
+    const int *program_fd;
+
     /* The working directory of the program. NULL: ours. A program given by a
      * relative path with a slash is looked up from there. */
     const char *cwd;
@@ -117,11 +163,88 @@ struct rip_command_options {
     const char *const *env;
     enum rip_env_mode env_mode;
 
+    /* ---- descriptors ---- */
+
     struct rip_stdio in, out, err;
 
-    /* Fed to stdin by rip_run and rip_command_communicate, after which stdin
-     * is closed. Not copied: it must stay until the command has ended. Not
-     * with an `in` other than RIP_STDIO_DEFAULT or RIP_STDIO_PIPE. */
+    /* Further ones. Any number; no `theirs` may come twice. */
+    const struct rip_fd *fds;
+    size_t n_fds;
+
+    /* ---- the session ---- */
+
+    enum rip_group process_group;
+    pid_t join_group; /* with RIP_GROUP_JOIN */
+
+    /* Descriptor 0 of the program, a terminal, becomes the controlling
+     * terminal of its session. With RIP_GROUP_SESSION alone. */
+    bool controlling_terminal;
+
+    /* The program's group becomes the foreground group of the controlling
+     * terminal, as a shell does it for a job. To take the terminal back
+     * afterwards (tcsetpgrp) is the caller's part. Not with a session. */
+    bool foreground;
+
+    /* ---- who it is and what it may ---- */
+
+    /*
+     * The user and the group that the program runs as, and its supplementary
+     * groups: names or decimal numbers; NULL: ours. With `user` alone the
+     * group and the supplementary groups are those that the user database has
+     * for it; a number that it does not know has none of the latter, and needs
+     * `group` as well. `groups` ends with NULL; an empty list is none.
+     * Privileges are dropped in the right order, and what has come of it is
+     * compared with what was asked for. To ask for what we are already needs
+     * no privileges. The database is asked in this process (getpwnam_r(3)),
+     * which can take as long as its services take.
+     */
+    const char *user;
+    const char *group;
+    const char *const *groups;
+
+    const mode_t *umask; /* NULL: ours */
+
+    const struct rip_limit *limits;
+    size_t n_limits;
+
+    int nice; /* added to ours; below 0 needs privileges */
+
+    /* The CPUs that it may run on, by number. None: as we may. */
+    const unsigned *cpus;
+    size_t n_cpus;
+
+    /* It, and what it starts, can gain no privileges by exec (setuid programs,
+     * file capabilities): PR_SET_NO_NEW_PRIVS. */
+    bool no_new_privs;
+
+    enum rip_signals signals;
+
+    /* Signals that are blocked, and ones that are ignored, when the program
+     * begins: numbers, ended by 0. NULL: none. */
+    const int *blocked;
+    const int *ignored;
+
+    /* ---- its end ---- */
+
+    /*
+     * SIGKILL for the program and its group when this process has gone,
+     * however it went; other threads of it may end before. The program gets
+     * one descriptor more for that, the lifeline, with a number of 100 or
+     * above. What closes that or leaves the group is not reached; and a copy
+     * of this process made by a plain fork(2), as long as it runs no other
+     * program, counts as this process.
+     */
+    bool die_with_parent;
+
+    /* Seconds between a polite request to end and SIGKILL, and the time that
+     * a capturing call waits for the end of the output once the command
+     * itself has ended. 0: 1 second; negative: none. */
+    double grace;
+
+    /* ---- input and output of rip_run and rip_command_communicate ---- */
+
+    /* Fed to stdin, after which stdin is closed. Not with an `in` other than
+     * RIP_STDIO_DEFAULT or RIP_STDIO_PIPE. */
     const void *input;
     size_t input_len;
 
@@ -129,12 +252,7 @@ struct rip_command_options {
     size_t max_output;
     enum rip_overflow overflow;
 
-    /* Seconds between a polite request to end and SIGKILL, and the time that
-     * a capturing call waits for the end of the output once the command
-     * itself has ended. 0: 1 second; negative: none. */
-    double grace;
-
-    enum rip_signals signals;
+    /* ---- */
 
     /* Filled in when a start fails; untouched when it does not. */
     struct rip_failure *failure;

@@ -18,6 +18,7 @@ static void destroy(rip_command *c)
     for (size_t i = 0; i < c->n_held; i++)
         rip__os_close(c->held[i].pidfd);
     rip__free(c->held);
+    rip__os_close(c->lifeline);
     rip__os_close(c->in);
     rip__stream_done(&c->out[0]);
     rip__stream_done(&c->out[1]);
@@ -66,7 +67,8 @@ static rip_command *make(const struct rip_command_options *o)
     if (!c)
         return NULL;
     pthread_mutex_init(&c->lock, NULL);
-    c->pid = c->pidfd = c->in = c->out[0].fd = c->out[1].fd = -1;
+    c->pid = c->pidfd = c->lifeline = -1;
+    c->in = c->out[0].fd = c->out[1].fd = -1;
     c->owner = getpid();
     c->input = o->input;
     c->input_len = o->input_len;
@@ -77,7 +79,7 @@ static rip_command *make(const struct rip_command_options *o)
 }
 
 /* The ends of the pipes go from the plan to the command. */
-static void adopt_pipes(rip_command *c, struct rip__plan *p)
+static void adopt_fds(rip_command *c, struct rip__plan *p)
 {
     c->has_input = p->ours[0] >= 0;
     c->in = p->ours[0];
@@ -86,32 +88,8 @@ static void adopt_pipes(rip_command *c, struct rip__plan *p)
         c->out[i].fd = p->ours[i + 1];
     }
     p->ours[0] = p->ours[1] = p->ours[2] = -1;
-}
-
-static int tell_failure(const struct rip__plan *p,
-                        const struct rip__os_spawned *s, int code)
-{
-    static const char *const streams[] = { "in", "out", "err" };
-    const struct rip_command_options *o = p->options;
-    const char *program = p->spawn.argv[0];
-    switch (s->step) {
-    case RIP__STEP_SETPGID:
-        return rip__fail(o, "setpgid", program, code);
-    case RIP__STEP_REDIRECT:
-        return rip__fail(o, "redirect", streams[s->index], code);
-    case RIP__STEP_CLOSE:
-        return rip__fail(o, "close", program, code);
-    case RIP__STEP_CHDIR:
-        return rip__fail(o, "chdir", o->cwd, code);
-    case RIP__STEP_EXEC:
-        return rip__fail(o, "exec", program, code);
-    case RIP__STEP_INTERPRETER:
-        return rip__fail(o, "interpreter", p->paths[s->index], code);
-    case RIP__STEP_NONE:
-    case RIP__STEP_CLONE:
-        break;
-    }
-    return rip__fail(o, "clone", program, code);
+    c->lifeline = p->lifeline[1];
+    p->lifeline[1] = -1;
 }
 
 static int spawn(rip_command *c, struct rip__plan *p)
@@ -123,13 +101,14 @@ static int spawn(rip_command *c, struct rip__plan *p)
     c->started = rip__os_clock();
     r = rip__os_spawn(&s, &p->spawn);
     if (r < 0)
-        return tell_failure(p, &s, r);
+        return rip__fail_spawn(p, &s, r);
     c->pid = s.pid;
     c->pidfd = s.pidfd;
-    c->own_group = p->spawn.new_group;
+    c->own_group = p->spawn.group == RIP__GROUP_OWN ||
+                   p->spawn.group == RIP__GROUP_SESSION;
     memcpy(c->mark, p->mark, sizeof c->mark);
     c->inherited_peak = rip__os_peak_memory();
-    adopt_pipes(c, p);
+    adopt_fds(c, p);
     return 0;
 }
 

@@ -36,6 +36,7 @@ struct rip_command {
     char mark[RIP__MARK_SIZE]; /* of its tree; "": it has none */
     rip_time started;
     int64_t inherited_peak; /* our peak memory when it was loaded */
+    int lifeline; /* open as long as it may live; -1: it does not mind */
 
     /* These belong to the caller of read, write and communicate. */
     bool has_input;
@@ -67,11 +68,21 @@ struct rip__plan {
     const struct rip_command_options *options; /* never NULL */
     struct rip_stdio stdio[3];                 /* none is DEFAULT */
     struct rip__os_spawn spawn;
-    int ours[3];   /* our ends of pipes, or -1 */
-    int theirs[3]; /* what the child gets and we close, or -1 */
+    int ours[3];         /* our ends of pipes, or -1 */
+    int theirs[3];       /* what the child gets and we close, or -1 */
+    int lifeline[2];     /* the child's end and ours, or -1 */
+    const char *program; /* what is told of when it can not be run */
     const char **env;
     const char **paths;
     char mark[RIP__MARK_SIZE];
+
+    /* What `spawn` points to. */
+    struct rip__os_fd *fds;
+    int *fds_room;
+    struct rip__os_limit *limits;
+    uint64_t *cpus;
+    gid_t *groups; /* with as much room behind, and one more */
+    struct rip__os_identity identity;
 };
 
 /* ---- options.c: what is asked for, and whether it can be ---- */
@@ -81,6 +92,18 @@ struct rip__plan {
 int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
                       const struct rip_command_options *options, bool capture);
 void rip__plan_done(struct rip__plan *p);
+
+/* Says that an option, or two that contradict, can not be. */
+int rip__refuse(const struct rip_command_options *o, const char *option);
+
+/* ---- attributes.c: descriptors, group, limits, signals ---- */
+
+int rip__attributes_resolve(struct rip__plan *p);
+void rip__attributes_done(struct rip__plan *p);
+
+/* ---- identity.c: users and groups ---- */
+
+int rip__identity_resolve(struct rip__plan *p);
 
 /* ---- environment.c ---- */
 
@@ -101,6 +124,14 @@ void rip__redirect_close(int fds[3]);
 /* Fills in options->failure, if there is one, and gives `code`. */
 int rip__fail(const struct rip_command_options *o, const char *step,
               const char *subject, int code);
+
+/* For a redirection, as rip__os_spawn numbers them: "err", or "fd 7", which
+ * the program was to have. */
+int rip__fail_fd(const struct rip__plan *p, int index, int code);
+
+/* For what came of rip__os_spawn. */
+int rip__fail_spawn(const struct rip__plan *p, const struct rip__os_spawned *s,
+                    int code);
 
 /* ---- command.c ---- */
 

@@ -9,7 +9,7 @@
 
 static const char *const stream_names[] = { "in", "out", "err" };
 
-static int refuse(const struct rip_command_options *o, const char *option)
+int rip__refuse(const struct rip_command_options *o, const char *option)
 {
     return rip__fail(o, "option", option, -EINVAL);
 }
@@ -24,7 +24,7 @@ static int refuse_stream(const struct rip_command_options *o, int i,
     rip__text_add_char(&t, '.');
     rip__text_add(&t, field);
     rip__text_end(&t);
-    return refuse(o, option);
+    return rip__refuse(o, option);
 }
 
 static int check_stream(const struct rip_command_options *o, int i,
@@ -46,30 +46,28 @@ static int check_env(const struct rip_command_options *o)
 {
     for (size_t i = 0; o->env && o->env[i]; i++)
         if (o->env[i][0] == 0 || o->env[i][0] == '=')
-            return refuse(o, "env");
+            return rip__refuse(o, "env");
     return 0;
 }
 
 static int check_limits(const struct rip_command_options *o)
 {
     if ((unsigned)o->env_mode > RIP_ENV_REPLACE)
-        return refuse(o, "env_mode");
+        return rip__refuse(o, "env_mode");
     if ((unsigned)o->overflow > RIP_OVERFLOW_HEAD_TAIL)
-        return refuse(o, "overflow");
+        return rip__refuse(o, "overflow");
     if (o->overflow != RIP_OVERFLOW_TRUNCATE && o->max_output == 0)
-        return refuse(o, "overflow without max_output");
-    if ((unsigned)o->signals > RIP_SIGNALS_KEEP_IGNORED)
-        return refuse(o, "signals");
+        return rip__refuse(o, "overflow without max_output");
     if (isnan(o->grace))
-        return refuse(o, "grace");
+        return rip__refuse(o, "grace");
     if (!o->input && o->input_len > 0)
-        return refuse(o, "input_len without input");
+        return rip__refuse(o, "input_len without input");
     if (o->input && o->in.kind != RIP_STDIO_DEFAULT &&
         o->in.kind != RIP_STDIO_PIPE)
-        return refuse(o, "input and in.kind");
+        return rip__refuse(o, "input and in.kind");
     for (size_t i = 0; i < RIP__LENGTH(o->reserved); i++)
         if (o->reserved[i] != 0)
-            return refuse(o, "reserved");
+            return rip__refuse(o, "reserved");
     return 0;
 }
 
@@ -102,49 +100,60 @@ static int resolve_program(struct rip__plan *p, const char *const *argv)
 {
     const struct rip_command_options *o = p->options;
     if (!argv || !argv[0])
-        return refuse(o, "argv");
+        return rip__refuse(o, "argv");
+    if (o->program && o->program_fd)
+        return rip__refuse(o, "program and program_fd");
+    if (o->program_fd && *o->program_fd < 0)
+        return rip__refuse(o, "program_fd");
     int r = rip__environment(&p->env, p->mark, o);
     if (r < 0)
         return r;
+    p->program = o->program ? o->program : argv[0];
+    p->spawn.program = o->program_fd;
     p->spawn.argv = argv;
     p->spawn.envp = p->env;
-    r = rip__search_paths(&p->paths, argv[0], p->spawn.envp);
+    r = rip__search_paths(&p->paths, p->program, p->spawn.envp);
     p->spawn.paths = p->paths;
     return r < 0 ? rip__fail(o, "memory", "PATH", r) : 0;
+}
+
+static int resolve(struct rip__plan *p, const char *const *argv, bool capture)
+{
+    int r = check_limits(p->options);
+    if (r == 0)
+        r = check_env(p->options);
+    if (r == 0)
+        r = resolve_streams(p, capture);
+    if (r == 0)
+        r = rip__attributes_resolve(p);
+    if (r == 0)
+        r = resolve_program(p, argv);
+    if (r == 0)
+        r = rip__identity_resolve(p);
+    return r;
 }
 
 int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
                       const struct rip_command_options *options, bool capture)
 {
     static const struct rip_command_options defaults;
-    const struct rip_command_options *o = options ? options : &defaults;
-    struct rip__plan p = {
-        .options = o,
-        .ours = { -1, -1, -1 },
-        .theirs = { -1, -1, -1 },
-        .spawn = { .cwd = o->cwd,
-                   .keep_ignored = o->signals == RIP_SIGNALS_KEEP_IGNORED },
-    };
-    int r = check_limits(o);
-    if (r == 0)
-        r = check_env(o);
-    if (r == 0)
-        r = resolve_streams(&p, capture);
-    if (r == 0)
-        r = resolve_program(&p, argv);
-    if (r < 0) {
-        rip__plan_done(&p);
-        return r;
-    }
-    p.spawn.new_group = p.stdio[0].kind != RIP_STDIO_INHERIT;
-    *ret = p;
-    return 0;
+    *ret = (struct rip__plan){ .options = options ? options : &defaults,
+                               .ours = { -1, -1, -1 },
+                               .theirs = { -1, -1, -1 },
+                               .lifeline = { -1, -1 } };
+    int r = resolve(ret, argv, capture);
+    if (r < 0)
+        rip__plan_done(ret);
+    return r;
 }
 
 void rip__plan_done(struct rip__plan *p)
 {
     rip__redirect_close(p->theirs);
     rip__redirect_close(p->ours);
+    rip__os_close(p->lifeline[0]);
+    rip__os_close(p->lifeline[1]);
+    rip__attributes_done(p);
     rip__free(p->env);
     rip__free(p->paths);
 }

@@ -55,6 +55,12 @@ static struct rip__os_redirect same_as_out(const struct rip__plan *p)
     return *out;
 }
 
+static int check_fd(const struct rip__plan *p, int i, int fd)
+{
+    int r = rip__os_check(fd);
+    return r < 0 ? rip__fail_fd(p, i, r) : 0;
+}
+
 static int open_stream(struct rip__plan *p, int i)
 {
     switch (p->stdio[i].kind) {
@@ -69,7 +75,7 @@ static int open_stream(struct rip__plan *p, int i)
     case RIP_STDIO_FD:
         p->spawn.redirect[i] =
             (struct rip__os_redirect){ RIP__COPY, p->stdio[i].fd };
-        return 0;
+        return check_fd(p, i, p->stdio[i].fd);
     case RIP_STDIO_STDOUT:
         p->spawn.redirect[i] = same_as_out(p);
         return 0;
@@ -80,12 +86,34 @@ static int open_stream(struct rip__plan *p, int i)
     return 0;
 }
 
+/* The pipe that ties the program to this process: nothing goes through it, it
+ * is its end that tells. */
+static int open_lifeline(struct rip__plan *p)
+{
+    int r = rip__os_pipe(p->lifeline);
+    if (r < 0)
+        return rip__fail(p->options, "lifeline", p->program, r);
+    p->spawn.lifeline = &p->lifeline[0];
+    return 0;
+}
+
+static int check_others(const struct rip__plan *p)
+{
+    const int *program = p->options->program_fd;
+    int r = program ? rip__os_check(*program) : 0;
+    if (r < 0)
+        return rip__fail(p->options, "exec", "program_fd", r);
+    for (size_t i = 0; r == 0 && i < p->spawn.n_fds; i++)
+        r = check_fd(p, 3 + (int)i, p->fds[i].source);
+    return r;
+}
+
 int rip__redirect_open(struct rip__plan *p)
 {
-    for (int i = 0; i < 3; i++) {
-        int r = open_stream(p, i);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    int r = check_others(p);
+    for (int i = 0; r == 0 && i < 3; i++)
+        r = open_stream(p, i);
+    if (r == 0 && p->options->die_with_parent)
+        r = open_lifeline(p);
+    return r;
 }

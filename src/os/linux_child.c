@@ -2,19 +2,11 @@
 #include "os/linux_child.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/close_range.h>
-#include <linux/sched.h> /* CLONE_FILES */
+#include <fcntl.h> /* AT_* */
 #include <signal.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 
 #include "os/linux.h"
-
-/*
- * The child between clone and exec. It shares the memory of its suspended
- * parent, thread-local storage included, so here is nothing but raw system
- * calls: no libc function that takes a lock, allocates or sets errno.
- */
 
 /* The kernel's struct sigaction, which libc's only resembles. */
 struct kernel_sigaction {
@@ -24,8 +16,8 @@ struct kernel_sigaction {
     uint64_t mask;
 };
 
-static int fail(struct rip__child *c, enum rip__os_step step, int index,
-                long error)
+int rip__child_fail(struct rip__child *c, enum rip__os_step step, int index,
+                    long error)
 {
     c->report->step = step;
     c->report->index = index;
@@ -33,169 +25,61 @@ static int fail(struct rip__child *c, enum rip__os_step step, int index,
     return -1;
 }
 
+/* ---- signals ---------------------------------------------------------- */
+
+static void set_action(int sig, void (*handler)(int))
+{
+    const struct kernel_sigaction action = { .handler = handler };
+    (void)RIP__SYS(SYS_rt_sigaction, sig, &action, NULL, sizeof action.mask);
+}
+
+static bool is_ignored(int sig)
+{
+    struct kernel_sigaction now = { 0 };
+    (void)RIP__SYS(SYS_rt_sigaction, sig, NULL, &now, sizeof now.mask);
+    return now.handler == SIG_IGN;
+}
+
 /* exec drops handlers by itself; but as soon as no signal is blocked any more
  * one would run here, in the parent's memory. */
-static void reset_signals(const struct rip__child *c)
+static int reset_actions(struct rip__child *c)
 {
     bool keep = c->spawn->keep_ignored;
-    if (keep && c->handlers_cleared)
-        return;
-    const struct kernel_sigaction reset = { .handler = SIG_DFL };
+    bool nothing_to_reset = keep && c->handlers_cleared;
     for (int sig = 1; sig <= RIP__SIGNALS; sig++) {
-        struct kernel_sigaction now = { 0 };
         if (sig == SIGKILL || sig == SIGSTOP)
             continue;
-        if (keep)
-            (void)RIP__SYS(SYS_rt_sigaction, sig, NULL, &now, sizeof now.mask);
-        if (now.handler != SIG_IGN)
-            (void)RIP__SYS(SYS_rt_sigaction, sig, &reset, NULL,
-                           sizeof reset.mask);
-    }
-}
-
-static int highest_source(const struct rip__child *c)
-{
-    int highest = 2;
-    for (int i = 0; i < 3; i++) {
-        const struct rip__os_redirect *r = &c->spawn->redirect[i];
-        bool taken =
-            r->kind == RIP__COPY || (r->kind == RIP__PIPE && !c->reopen[i]);
-        if (taken && r->source > highest)
-            highest = r->source;
-    }
-    return highest;
-}
-
-/* From the parent's descriptor table to one of our own, with as few entries
- * as will do: with ten thousand of them the copy would cost ten times the
- * rest of the spawn. */
-static int own_table(struct rip__child *c)
-{
-    if (!c->shares_files)
-        return 0;
-    int highest = highest_source(c);
-    long r = RIP__SYS(SYS_close_range, (unsigned)highest + 1, ~0u,
-                      CLOSE_RANGE_UNSHARE);
-    c->others_are_closed = r == 0 && highest == 2;
-    if (r < 0)
-        r = RIP__SYS(SYS_unshare, CLONE_FILES);
-    return r < 0 ? fail(c, RIP__STEP_CLOSE, 0, r) : 0;
-}
-
-/* Opens the parent's end of a pipe anew by its name in /proc. It may be that
- * /proc is not there or not of this pid namespace, so that the name is of
- * something else: the parent then does without. */
-static long reopen_pipe(struct rip__child *c, int i)
-{
-    struct stat st;
-    long fd = RIP__SYS(SYS_openat, AT_FDCWD, c->reopen_path[i],
-                       (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || RIP__SYS(SYS_fstat, fd, &st) < 0 ||
-        st.st_dev != c->reopen_dev[i] || st.st_ino != c->reopen_ino[i] ||
-        RIP__SYS(SYS_fcntl, fd, F_SETFL, 0) < 0) {
-        c->report->cannot_reopen = true;
-        return -ENOENT;
-    }
-    return fd;
-}
-
-/* A descriptor for target `i`, that is none of the targets. */
-static long source_of(struct rip__child *c, int i)
-{
-    const struct rip__os_redirect *r = &c->spawn->redirect[i];
-    long fd;
-    if (r->kind == RIP__NULL)
-        fd = RIP__SYS(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
-    else if (c->reopen[i])
-        fd = reopen_pipe(c, i);
-    else
-        fd = r->source;
-    if (fd < 0 || fd > 2)
-        return fd;
-    /* It stands where a target will be put, its own perhaps. */
-    return RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
-}
-
-/* All sources are brought out of the way before the first target is put in
- * place, so that swaps and every other collision come out right. */
-static int redirect(struct rip__child *c)
-{
-    long source[3];
-    for (int i = 0; i < 3; i++) {
-        if (c->spawn->redirect[i].kind == RIP__INHERIT)
-            continue;
-        source[i] = source_of(c, i);
-        if (source[i] < 0)
-            return fail(c, RIP__STEP_REDIRECT, i, source[i]);
-    }
-    for (int i = 0; i < 3; i++) {
-        if (c->spawn->redirect[i].kind == RIP__INHERIT)
-            continue;
-        long r;
-        do /* EBUSY: another thread is just opening that number */
-            r = RIP__SYS(SYS_dup3, source[i], i, 0);
-        while (r == -EINTR || r == -EBUSY);
-        if (r < 0)
-            return fail(c, RIP__STEP_REDIRECT, i, r);
+        if (c->spawn->ignored >> (sig - 1) & 1)
+            set_action(sig, SIG_IGN);
+        else if (!nothing_to_reset && !(keep && is_ignored(sig)))
+            set_action(sig, SIG_DFL);
     }
     return 0;
 }
 
-/* Without close_range(2): what /proc lists. Closing moves the list under
- * the reader's feet, so it is read again from its start until a pass closes
- * nothing. */
-static long close_listed(int keep)
+static int set_mask(struct rip__child *c)
 {
-    _Alignas(struct rip__dirent) char list[1024];
-    long dir = RIP__SYS(SYS_openat, AT_FDCWD, "/proc/self/fd",
-                        O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return dir;
-    long n, closed = 0;
-    do {
-        if (closed > 0 && (n = RIP__SYS(SYS_lseek, dir, 0, 0)) < 0)
-            return n;
-        closed = 0;
-        while ((n = RIP__SYS(SYS_getdents64, dir, list, sizeof list)) > 0) {
-            for (long at = 0; at < n;) {
-                const struct rip__dirent *d = (const void *)(list + at);
-                long fd = 0;
-                for (const char *s = d->name; *s >= '0' && *s <= '9'; s++)
-                    fd = fd * 10 + (*s - '0');
-                if (fd > 2 && fd != keep && fd != dir) {
-                    (void)RIP__SYS(SYS_close, fd);
-                    closed++;
-                }
-                at += d->size;
-            }
-        }
-    } while (n == 0 && closed > 0);
-    (void)RIP__SYS(SYS_close, dir);
-    return n;
+    rip__kernel_sigset mask = c->spawn->blocked;
+    (void)RIP__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+    return 0;
 }
 
-/* Closes all but 0 to 2 and the pipe to the parent. */
-static int close_others(struct rip__child *c)
-{
-    int keep = c->pipe;
-    long r = 0;
-    if (c->others_are_closed)
-        return 0;
-    if (keep > 3)
-        r = RIP__SYS(SYS_close_range, 3, keep - 1, 0);
-    if (r == 0)
-        r = RIP__SYS(SYS_close_range, keep < 3 ? 3 : keep + 1, ~0u, 0);
-    if (r < 0)
-        r = close_listed(keep);
-    return r < 0 ? fail(c, RIP__STEP_CLOSE, 0, r) : 0;
-}
+/* ---- exec ------------------------------------------------------------- */
 
 static int change_directory(struct rip__child *c)
 {
     if (!c->spawn->cwd)
         return 0;
     long r = RIP__SYS(SYS_chdir, c->spawn->cwd);
-    return r < 0 ? fail(c, RIP__STEP_CHDIR, 0, r) : 0;
+    return r < 0 ? rip__child_fail(c, RIP__STEP_CHDIR, 0, r) : 0;
+}
+
+static int renounce_privileges(struct rip__child *c)
+{
+    if (!c->spawn->no_new_privs)
+        return 0;
+    long r = RIP__SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return r < 0 ? rip__child_fail(c, RIP__STEP_NO_NEW_PRIVS, 0, r) : 0;
 }
 
 /* Whether the next path may be tried after this error, as execvp(3) has it. */
@@ -209,7 +93,7 @@ static bool is_elsewhere(long error)
  * program that is there but can not be run is better to know of than the
  * last directory of PATH that does not have it. Nothing is told before the
  * end, for there is no taking it back once exec has worked. */
-static void execute(struct rip__child *c)
+static int execute_path(struct rip__child *c)
 {
     const struct rip__os_spawn *s = c->spawn;
     enum rip__os_step step = RIP__STEP_EXEC;
@@ -225,26 +109,48 @@ static void execute(struct rip__child *c)
             index = i;
         }
     }
-    fail(c, step, index, error);
+    return rip__child_fail(c, step, index, error);
 }
 
+static int execute(struct rip__child *c)
+{
+    const struct rip__os_spawn *s = c->spawn;
+    if (!s->program)
+        return execute_path(c);
+    long r =
+        RIP__SYS(SYS_execveat, c->program, "", s->argv, s->envp, AT_EMPTY_PATH);
+    return rip__child_fail(c, RIP__STEP_EXEC, 0, r);
+}
+
+/*
+ * The order counts. The redirections come while descriptors may still be many
+ * and the limits ours; what needs privileges comes before these are dropped,
+ * and the directory after, so that it is entered with the rights of who is to
+ * work in it. The signal mask is last: until then nothing can interrupt.
+ */
 int rip__child_main(void *arg)
 {
+    static int (*const steps[])(struct rip__child *) = {
+        rip__child_cgroup,
+        reset_actions,
+        rip__child_group,
+        rip__child_table,
+        rip__child_redirect,
+        rip__child_terminal,
+        rip__child_lifeline,
+        rip__child_limits,
+        rip__child_identity,
+        rip__child_close,
+        change_directory,
+        renounce_privileges,
+        set_mask,
+        execute,
+    };
     struct rip__child *c = arg;
-    const rip__kernel_sigset none = 0;
     c->memory_is_shared = true;
-    reset_signals(c);
-    if (c->spawn->new_group) {
-        long r = RIP__SYS(SYS_setpgid, 0, 0);
-        if (r < 0)
-            fail(c, RIP__STEP_SETPGID, 0, r);
-    }
-    if (c->report->step == RIP__STEP_NONE && own_table(c) == 0 &&
-        redirect(c) == 0 && close_others(c) == 0 && change_directory(c) == 0) {
-        (void)RIP__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL,
-                       sizeof none);
-        execute(c);
-    }
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i](c) < 0)
+            break;
     for (;;)
         (void)RIP__SYS(SYS_exit_group, 127);
 }

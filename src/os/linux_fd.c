@@ -66,6 +66,12 @@ int rip__os_set_nonblock(int fd)
     return (int)RIP__SYS(SYS_fcntl, fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+int rip__os_check(int fd)
+{
+    long r = RIP__SYS(SYS_fcntl, fd, F_GETFD);
+    return r < 0 ? (int)r : 0;
+}
+
 ssize_t rip__os_read(int fd, void *buf, size_t cap)
 {
     long r;

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h> /* getpid */
@@ -77,9 +78,13 @@ static long clone_by_clone3(struct rip__child *c, int *pidfd)
         .stack = (uintptr_t)stack,
         .stack_size = sizeof stack,
     };
-    c->shares_files = c->handlers_cleared = true;
+    if (c->spawn->cgroup) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)*c->spawn->cgroup;
+    }
+    c->shares_files = c->handlers_cleared = c->in_cgroup = true;
     long r = RIP__SYS(SYS_clone3, &args, sizeof args, rip__child_main, c);
-    c->shares_files = c->handlers_cleared = false;
+    c->shares_files = c->handlers_cleared = c->in_cgroup = false;
     forget_stack(stack, sizeof stack);
     return r;
 }
@@ -166,6 +171,59 @@ static long clone_child(struct rip__child *c, int *pidfd)
     return clone_unshared(c, pidfd);
 }
 
+/* ---- the dumpable flag ------------------------------------------------ */
+
+/*
+ * A process that changes its user makes the kernel clear the dumpable flag of
+ * its memory (no core, no tracer), so that the new user can not look into it.
+ * Here that memory is still ours, too; so the flag is put back when the child
+ * has another. Meanwhile others may be at the same: the first one in reads
+ * the flag, the last one out writes it.
+ */
+
+/* `pid` since a fork may copy this while somebody is in it; `turn` since
+ * others may have come and gone between two looks. */
+union dumpable_state {
+    struct {
+        uint32_t pid : 22, flag : 2;
+        uint32_t within : 16, turn : 16;
+    } is;
+    uint64_t word;
+};
+
+static _Atomic uint64_t dumpable;
+
+_Static_assert(sizeof(union dumpable_state) == sizeof(uint64_t), "one word");
+
+static void enter_identity_change(void)
+{
+    union dumpable_state now = { .word = atomic_load(&dumpable) }, next;
+    do {
+        next = now;
+        if (now.is.within == 0 || now.is.pid != (uint32_t)getpid()) {
+            next.is.pid = (uint32_t)getpid();
+            next.is.flag = RIP__SYS(SYS_prctl, PR_GET_DUMPABLE) & 3;
+            next.is.within = 0;
+        }
+        next.is.within++;
+        next.is.turn++;
+    } while (!atomic_compare_exchange_weak(&dumpable, &now.word, next.word));
+}
+
+static void leave_identity_change(void)
+{
+    union dumpable_state now = { .word = atomic_load(&dumpable) }, next;
+    do {
+        if (now.is.within == 1) /* 2 is for the administrator to set */
+            (void)RIP__SYS(SYS_prctl, PR_SET_DUMPABLE, now.is.flag);
+        next = now;
+        next.is.within--;
+        next.is.turn++;
+    } while (!atomic_compare_exchange_weak(&dumpable, &now.word, next.word));
+}
+
+/* ---- spawn ------------------------------------------------------------ */
+
 /* No signal may be taken by the child while it shares our memory, not even
  * those that libc keeps from sigprocmask(3) for its own use. */
 static long clone_masked(struct rip__child *c, int *pidfd)
@@ -188,12 +246,25 @@ static void bury(pid_t pid)
     while (r == -EINTR);
 }
 
-static int spawn_once(struct rip__os_spawned *ret, struct rip__child *c)
+/* What clone3 answers only where CLONE_INTO_CGROUP is asked for. */
+static bool is_of_cgroup(const struct rip__child *c, long error)
+{
+    return c->spawn->cgroup &&
+           (error == -EACCES || error == -EBUSY || error == -EOPNOTSUPP ||
+            error == -EBADF || error == -ENODEV);
+}
+
+static int spawn_once(struct rip__os_spawned *ret,
+                      const struct rip__os_spawn *s, struct rip__child *c)
 {
     int pidfd = -1;
+    if (s->identity)
+        enter_identity_change();
     long pid = clone_masked(c, &pidfd);
+    if (s->identity)
+        leave_identity_change();
     if (pid < 0) {
-        ret->step = RIP__STEP_CLONE;
+        ret->step = is_of_cgroup(c, pid) ? RIP__STEP_CGROUP : RIP__STEP_CLONE;
         return (int)pid;
     }
     int r = c->report->error;
@@ -220,15 +291,17 @@ static int spawn_once(struct rip__os_spawned *ret, struct rip__child *c)
 int rip__os_spawn(struct rip__os_spawned *ret, const struct rip__os_spawn *s)
 {
     struct rip__report report = { 0 };
-    struct rip__child child = { .spawn = s, .report = &report, .pipe = -1 };
+    const struct rip__child plain = {
+        .spawn = s, .report = &report, .pipe = -1, .lifeline = -1, .program = -1
+    };
+    struct rip__child child = plain;
     *ret = (struct rip__os_spawned){ .pid = -1, .pidfd = -1 };
     prepare_reopen(&child);
-    int r = spawn_once(ret, &child);
+    int r = spawn_once(ret, s, &child);
     if (report.cannot_reopen) {
         report = (struct rip__report){ 0 };
-        child =
-            (struct rip__child){ .spawn = s, .report = &report, .pipe = -1 };
-        r = spawn_once(ret, &child);
+        child = plain;
+        r = spawn_once(ret, s, &child);
     }
     return r;
 }

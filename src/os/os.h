@@ -57,6 +57,9 @@ int rip__os_open(const char *path, int flags, mode_t mode);
 
 int rip__os_set_nonblock(int fd);
 
+/* 0 if it is open, else -EBADF. */
+int rip__os_check(int fd);
+
 /* Reads or writes once; may do less than asked. 0 from read: end of file.
  * A write to a closed pipe gives -EPIPE and raises no SIGPIPE, neither in
  * this thread nor in another. */
@@ -84,14 +87,59 @@ struct rip__os_redirect {
     int source;
 };
 
-/* All that the child does before exec, in this order: default actions for
- * signals; a process group of its own; the redirections; every other
- * descriptor closed; the directory; no signal blocked; exec. */
+/* Descriptor `source` of ours is also `target`, 3 or more, of the child. */
+struct rip__os_fd {
+    int source, target;
+};
+
+/* The numbers of setrlimit(2); no limit: UINT64_MAX. */
+struct rip__os_limit {
+    int resource;
+    uint64_t soft, hard;
+};
+
+/* Who the child is to be. What it does not have stays as it is here. */
+struct rip__os_identity {
+    bool has_groups, has_gid, has_uid;
+    gid_t gid;
+    uid_t uid;
+    const gid_t *groups; /* ascending, each once */
+    size_t n_groups;
+    gid_t *room; /* for n_groups + 1: there it is read back */
+};
+
+/* All that the child does before exec, in the order of these fields. NULL and
+ * 0 ask for nothing. */
 struct rip__os_spawn {
-    bool keep_ignored;
-    bool new_group;
+    const int *cgroup; /* an open directory: the control group to be in */
+    bool keep_ignored; /* else every signal begins with its default action */
+    uint64_t ignored;  /* signals to ignore: bit n - 1 is signal n */
+    enum {
+        RIP__GROUP_OURS,
+        RIP__GROUP_OWN,
+        RIP__GROUP_SESSION,
+        RIP__GROUP_JOIN
+    } group;
+    pid_t join_group;
     struct rip__os_redirect redirect[3];
-    const char *cwd;          /* or NULL */
+    const struct rip__os_fd *fds; /* by ascending target, each once */
+    size_t n_fds;
+    int *fds_room;             /* for n_fds: where the sources are meanwhile */
+    bool controlling_terminal; /* descriptor 0 becomes it */
+    bool foreground;           /* the group becomes the terminal's */
+    const int *lifeline; /* the reading end of a pipe: SIGKILL when the last
+                            writing end is closed */
+    int nice;
+    const void *cpus; /* a bit for each */
+    size_t cpus_size; /* in bytes, a multiple of 8 */
+    const struct rip__os_limit *limits;
+    size_t n_limits;
+    const mode_t *umask;
+    const struct rip__os_identity *identity;
+    const char *cwd; /* every other descriptor is closed before */
+    bool no_new_privs;
+    uint64_t blocked;         /* signals, as `ignored` */
+    const int *program;       /* an open file, instead of the paths */
     const char *const *paths; /* tried in this order, as execvp(3) does */
     const char *const *argv;
     const char *const *envp;
@@ -101,10 +149,22 @@ struct rip__os_spawn {
 enum rip__os_step {
     RIP__STEP_NONE,
     RIP__STEP_CLONE,
+    RIP__STEP_CGROUP,
     RIP__STEP_SETPGID,
-    RIP__STEP_REDIRECT, /* `index`: which of 0 to 2 */
+    RIP__STEP_SETSID,
+    RIP__STEP_REDIRECT, /* `index`: which of 0 to 2, or 3 + which of fds */
+    RIP__STEP_TERMINAL,
+    RIP__STEP_FOREGROUND,
+    RIP__STEP_LIFELINE,
+    RIP__STEP_NICE,
+    RIP__STEP_AFFINITY,
+    RIP__STEP_RLIMIT, /* `index`: which */
+    RIP__STEP_SETGROUPS,
+    RIP__STEP_SETGID,
+    RIP__STEP_SETUID,
     RIP__STEP_CLOSE,
     RIP__STEP_CHDIR,
+    RIP__STEP_NO_NEW_PRIVS,
     RIP__STEP_EXEC,        /* `index`: which path */
     RIP__STEP_INTERPRETER, /* the same: it is there, its interpreter is not */
 };
@@ -117,7 +177,10 @@ struct rip__os_spawned {
 };
 
 /*
- * Starts a program. On success the program has been loaded, pid and pidfd
+ * Starts a program. Precondition: every source is open. (What is not may be
+ * the number of the new process's pidfd when the child looks at it.)
+ *
+ * On success the program has been loaded, pid and pidfd
  * name it, and it is an ordinary child of this process. On failure there is
  * no child left and none was ever visible to another wait() of this process;
  * step and index say what failed.

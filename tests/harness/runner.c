@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,10 +59,12 @@ static _Noreturn void die(const char *what)
 static void reset_signals(void)
 {
     struct sigaction action = { .sa_handler = SIG_DFL };
+    const long default_action[8] = { 0 }; /* in the kernel's layout */
     sigset_t none;
 
     for (int sig = 1; sig < NSIG; sig++)
-        sigaction(sig, &action, NULL);
+        if (sigaction(sig, &action, NULL) < 0) /* libc's own: it refuses */
+            syscall(SYS_rt_sigaction, sig, default_action, NULL, 8);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -362,7 +362,7 @@ static void check_a_group_of_its_own(void)
     struct spawning p;
     prepare(&p, "set -- $(cat /proc/$$/stat); test $5 = $$");
     CHECK_INT(run(&p), ==, 1);
-    p.s.new_group = true;
+    p.s.group = RIP__GROUP_OWN;
     CHECK_INT(run(&p), ==, 0);
 }
 IN_EVERY_WORLD(a_group_of_its_own)
