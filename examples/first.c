@@ -5,7 +5,7 @@
 int main(void)
 {
     const char *const argv[] = { "date", "-u", "+%F", NULL };
-    struct rip_failure why;
+    struct rip_failure why = { 0 };
     struct rip_command_options options = { .failure = &why };
     struct rip_output out;
     char text[512];

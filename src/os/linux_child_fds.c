@@ -177,7 +177,7 @@ static int gather_others(struct rip__child *c)
 int rip__child_redirect(struct rip__child *c)
 {
     const struct rip__os_spawn *s = c->spawn;
-    long source[3];
+    long source[3] = { 0 };
     if (gather(c, source) < 0 || gather_others(c) < 0)
         return -1;
     for (int i = 0; i < 3; i++) {

@@ -258,6 +258,7 @@ static int spawn_once(struct rip__os_spawned *ret,
                       const struct rip__os_spawn *s, struct rip__child *c)
 {
     int pidfd = -1;
+    *c->report = (struct rip__report){ 0 };
     if (s->identity)
         enter_identity_change();
     long pid = clone_masked(c, &pidfd);
@@ -299,7 +300,6 @@ int rip__os_spawn(struct rip__os_spawned *ret, const struct rip__os_spawn *s)
     prepare_reopen(&child);
     int r = spawn_once(ret, s, &child);
     if (report.cannot_reopen) {
-        report = (struct rip__report){ 0 };
         child = plain;
         r = spawn_once(ret, s, &child);
     }
