@@ -117,13 +117,15 @@ static void note_reach(rip_command *c, enum rip_tree reach, int looked)
 }
 
 /* `looked`: what came of reading all processes. Sets *again if it is worth
- * another look. */
+ * another look: somebody is new, or can not be judged, or could have started
+ * somebody between our look and the signal. */
 static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
                          int looked, bool *again)
 {
     int r = -ESRCH;
     /* Not only we can have reaped it, and then the group is anybody's. */
     bool there = !c->reaped && rip__os_pidfd_signal(c->pidfd, 0) != -ESRCH;
+    bool alive = !has_ended(c->pidfd);
     prune_held(c);
     if (looked == 0)
         looked = hold_tree(c, all, there);
@@ -136,7 +138,7 @@ static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
     } else if (r == 0) {
         note_reach(c, RIP_TREE_GROUP, looked);
     }
-    *again = *again || looked > 0;
+    *again = *again || looked > 0 || (alive && looked == 0);
     return r == 0 && looked < 0 ? looked : r;
 }
 
@@ -156,18 +158,26 @@ static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
     return result;
 }
 
-/* Those whom we look at go on meanwhile, and may start others. What has been
- * killed does not, so looking again comes to an end; a program that forks
- * faster than we look, and one of which we can not be sure since it has no
- * environment, have to be given up at some point. */
+/*
+ * Those whom we look at go on meanwhile, and may start others. What has been
+ * killed does not, so looking again comes to an end; but a program that forks
+ * faster than we look has to be given up at some point, and so has one that
+ * stays between two programs (in an exec from a file system that hangs). Who
+ * is there for a moment only is waited for: on a loaded machine it can take
+ * some time.
+ */
 int rip_command_signal_all(rip_command *const *list, size_t n, int sig)
 {
+    const rip_time nap = 1000000, patience = 250 * nap;
     bool again = false;
     int result = signal_each(list, n, sig, &again);
-    for (int looks = 1; sig == SIGKILL && again && looks < 8; looks++) {
+    rip_time give_up = sig == SIGKILL && again ? rip__later(patience) : 0;
+    while (again && rip__os_clock() < give_up) {
         again = false;
         int r = signal_each(list, n, sig, &again);
         result = r == -ESRCH ? result : r;
+        if (again)
+            (void)rip__os_poll(NULL, 0, rip__later(nap));
     }
     return result;
 }

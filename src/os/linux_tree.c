@@ -17,7 +17,8 @@ struct process {
     pid_t pid, parent, group;
     unsigned long long started; /* with the pid: who it is, for ever */
     bool dead;
-    bool of_kernel; /* a thread of the kernel, which has no environment */
+    bool of_kernel;      /* a thread of the kernel, which has no environment */
+    bool no_environment; /* not one that can not be read at the moment */
     bool descends;
     bool mark_is_read;
     char *mark; /* NULL: it has none */
@@ -45,17 +46,19 @@ static int read_process(pid_t pid, struct process *ret)
     if (!s || strlen(s) < 4)
         return -ESRCH;
     char state = s[2];
-    unsigned long long field[19]; /* from the fourth of proc(5) on */
+    unsigned long long field[48]; /* from the fourth of proc(5) on */
     s += 3;
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         field[i] = strtoull(s, &s, 10);
-    *ret = (struct process){ .pid = pid,
-                             .parent = (pid_t)field[0],
-                             .group = (pid_t)field[1],
-                             .started = field[18],
-                             .of_kernel = (field[5] & PF_KTHREAD) != 0,
-                             .dead = state == 'X' ||
-                                     (state == 'Z' && field[16] <= 1) };
+    *ret = (struct process){
+        .pid = pid,
+        .parent = (pid_t)field[0],
+        .group = (pid_t)field[1],
+        .started = field[18],
+        .of_kernel = (field[5] & PF_KTHREAD) != 0,
+        .no_environment = field[47] != 0 && field[46] == field[47],
+        .dead = state == 'X' || (state == 'Z' && field[16] <= 1)
+    };
     return 0;
 }
 
@@ -189,8 +192,16 @@ static int keep_mark(struct rip__os_processes *all, struct process *p,
     return 0;
 }
 
-/* Reads the mark of a process. 1: it has no environment, perhaps since it is
- * just becoming another program, when for a moment it has none. */
+/* Whether a process whose environment was read as nothing is just becoming
+ * another program: for a moment it has none, and one that was opened before
+ * that moment stays empty. */
+static bool is_changing(pid_t pid)
+{
+    struct process now = { 0 };
+    return read_process(pid, &now) == 0 && !now.dead && !now.no_environment;
+}
+
+/* Reads the mark of a process. 1: it can not be read in this moment. */
 static int read_mark(struct rip__os_processes *all, struct process *p)
 {
     char path[40];
@@ -205,7 +216,7 @@ static int read_mark(struct rip__os_processes *all, struct process *p)
         r = read_text(all, fd);
         rip__os_close(fd);
         if (r == 0)
-            return 1;
+            return is_changing(p->pid);
     }
     if (r > 0)
         r = keep_mark(all, p, (size_t)r);

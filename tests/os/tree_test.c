@@ -4,6 +4,8 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -157,17 +159,25 @@ TEST(the_marked_are_found_whoever_they_belong_to)
     }
 }
 
-/* A moment after vfork or exec every process looks like that. */
-TEST(a_process_without_environment_is_told)
+/* What the tree of a mark is when nobody has it: whether all was seen. */
+static int look_for_nobody(void)
 {
-    char sleep[] = "sleep", minute[] = "60";
-    char *const argv[] = { sleep, minute, NULL };
-    char *const envp[] = { NULL };
-    char x;
-    int ready[2], r = 0;
     struct count c = { 0 };
     struct rip__os_processes *all;
     const struct rip__os_root root = { .mark = "7-1" };
+    CHECK_OK(rip__os_processes_read(&all));
+    int r = rip__os_tree(all, &root, kill_found, &c);
+    rip__os_processes_free(all);
+    CHECK_INT(c.n, ==, 0);
+    return r;
+}
+
+static pid_t start_with_environment(char *const envp[])
+{
+    char sleep[] = "sleep", minute[] = "60";
+    char *const argv[] = { sleep, minute, NULL };
+    char x;
+    int ready[2];
     CHECK_OK(rip__os_pipe(ready));
     pid_t pid = fork();
     if (pid == 0)
@@ -175,11 +185,38 @@ TEST(a_process_without_environment_is_told)
     rip__os_close(ready[1]);
     CHECK_INT(read(ready[0], &x, 1), ==, 0);
     rip__os_close(ready[0]);
-    CHECK_OK(rip__os_processes_read(&all));
-    r = rip__os_tree(all, &root, kill_found, &c);
-    rip__os_processes_free(all);
-    CHECK_INT(r, ==, 1);
-    CHECK_INT(c.n, ==, 0);
+    return pid;
+}
+
+TEST(a_process_without_environment_is_in_no_tree)
+{
+    pid_t pid = start_with_environment((char *const[]){ NULL });
+    CHECK_INT(look_for_nobody(), ==, 0);
+    kill(pid, SIGKILL);
+    reap_all(1);
+}
+
+/* In the midst of an exec there is an environment that nobody can read yet. */
+static long (*next_call)(long nr, const long args[6]);
+static char unreadable[40];
+
+static long read_nothing(long nr, const long args[6])
+{
+    if (nr == SYS_openat && strcmp((const char *)args[1], unreadable) == 0) {
+        const long other[6] = { args[0], (long)"/dev/null", args[2] };
+        return next_call(nr, other);
+    }
+    return next_call(nr, args);
+}
+
+TEST(a_process_whose_environment_is_not_there_yet_is_told)
+{
+    char variable[] = "A=b";
+    pid_t pid = start_with_environment((char *const[]){ variable, NULL });
+    snprintf(unreadable, sizeof unreadable, "/proc/%d/environ", (int)pid);
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = read_nothing;
+    CHECK_INT(look_for_nobody(), ==, 1);
     kill(pid, SIGKILL);
     reap_all(1);
 }
