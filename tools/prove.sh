@@ -2,6 +2,7 @@
 # shellcheck shell=sh
 # ./dev prove [times]: the tests over and over, one half of the times alone and
 # one with every processor busy, so that what happens rarely gets its chance.
+# Tests of that make more rounds than usual (RIPSTOP_TEST_LONG).
 # Adds what was done to docs/proofs.md.
 
 dev_prove() {
@@ -12,6 +13,7 @@ dev_prove() {
   alone=$((times - times / 2))
   loaded=$((times / 2))
   . tools/test.sh
+  export RIPSTOP_TEST_LONG="${RIPSTOP_TEST_LONG:-4}"
   build_tests
   mkdir -p build-test/proof
   rm -f build-test/proof/*

@@ -105,6 +105,11 @@ void harness_add(struct harness_test *test);
  * build with a sanitizer). The deadlines of tests are scaled by themselves. */
 double harness_scale(double seconds);
 
+/* How many rounds a test of rare events makes: `n`, or where there is time for
+ * it more of them (RIPSTOP_TEST_LONG=20: twenty times as many), with as much
+ * more time for the test. Once a test. */
+int harness_rounds(int n);
+
 /* Gives the test `seconds` (scaled) from now: for a test of many rounds, each
  * of which has its own deadline. */
 void harness_extend(double seconds);
