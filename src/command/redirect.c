@@ -75,7 +75,7 @@ static int open_stream(struct rip__plan *p, int i)
     case RIP_STDIO_FD:
         p->spawn.redirect[i] =
             (struct rip__os_redirect){ RIP__COPY, p->stdio[i].fd };
-        return check_fd(p, i, p->stdio[i].fd);
+        return 0;
     case RIP_STDIO_STDOUT:
         p->spawn.redirect[i] = same_as_out(p);
         return 0;
@@ -97,12 +97,26 @@ static int open_lifeline(struct rip__plan *p)
     return 0;
 }
 
-static int check_others(const struct rip__plan *p)
+static int check_stream(const struct rip__plan *p, int i)
+{
+    const struct rip_stdio *s = &p->stdio[i];
+    if (s->kind == RIP_STDIO_FD)
+        return check_fd(p, i, s->fd);
+    if (s->kind == RIP_STDIO_STDOUT && p->stdio[1].kind == RIP_STDIO_INHERIT)
+        return check_fd(p, i, 1);
+    return 0;
+}
+
+/* What is to be copied, and is closed here, would be the next thing that is
+ * opened here: so all of it is looked at before that. */
+static int check_sources(const struct rip__plan *p)
 {
     const int *program = p->options->program_fd;
     int r = program ? rip__os_check(*program) : 0;
     if (r < 0)
         return rip__fail(p->options, "exec", "program_fd", r);
+    for (int i = 0; r == 0 && i < 3; i++)
+        r = check_stream(p, i);
     for (size_t i = 0; r == 0 && i < p->spawn.n_fds; i++)
         r = check_fd(p, 3 + (int)i, p->fds[i].source);
     return r;
@@ -110,7 +124,7 @@ static int check_others(const struct rip__plan *p)
 
 int rip__redirect_open(struct rip__plan *p)
 {
-    int r = check_others(p);
+    int r = check_sources(p);
     for (int i = 0; r == 0 && i < 3; i++)
         r = open_stream(p, i);
     if (r == 0 && p->options->die_with_parent)

@@ -24,7 +24,7 @@ void rip__os_close(int fd)
 /* Moves a descriptor that is 0, 1 or 2 above these. */
 static int raise_above_2(int fd)
 {
-    if (fd > 2)
+    if (fd < 0 || fd > 2)
         return fd;
     int higher = (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
     rip__os_close(fd);
@@ -55,7 +55,7 @@ int rip__os_open(const char *path, int flags, mode_t mode)
     do
         r = RIP__SYS(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode);
     while (r == -EINTR);
-    return (int)r;
+    return raise_above_2((int)r);
 }
 
 int rip__os_set_nonblock(int fd)

@@ -89,6 +89,17 @@ static long clone_by_clone3(struct rip__child *c, int *pidfd)
     return r;
 }
 
+/* A child that is made without a pidfd has its program running before one can
+ * be opened. Where that cannot be it is better known before. */
+static long try_pidfd_open(void)
+{
+    long fd = RIP__SYS(SYS_pidfd_open, getpid(), 0);
+    if (fd < 0)
+        return fd;
+    rip__os_close((int)fd);
+    return 0;
+}
+
 static long clone_by_clone(struct rip__child *c, int *pidfd)
 {
     /* Emulators refuse CLONE_PIDFD; vfork is refused to the init of some pid
@@ -100,14 +111,16 @@ static long clone_by_clone(struct rip__child *c, int *pidfd)
         0,
     };
     _Alignas(16) char stack[STACK_SIZE];
-    long r = -EINVAL;
+    long r = -EINVAL, no_pidfd = 0;
     for (size_t i = 0; r == -EINVAL && i < sizeof flags / sizeof *flags; i++) {
         *pidfd = -1;
+        if (!(flags[i] & CLONE_PIDFD) && (no_pidfd = try_pidfd_open()) < 0)
+            continue;
         r = RIP__SYS(SYS_clone, flags[i], stack + sizeof stack, pidfd,
                      rip__child_main, c);
     }
     forget_stack(stack, sizeof stack);
-    return r;
+    return r == -EINVAL && no_pidfd < 0 ? no_pidfd : r;
 }
 
 /* Waits until the child has become another program, or has ended: also where
@@ -254,6 +267,19 @@ static bool is_of_cgroup(const struct rip__child *c, long error)
             error == -EBADF || error == -ENODEV);
 }
 
+/* No standard stream of ours becomes a pidfd by accident, unless there is no
+ * other number left: the program runs already. */
+static int raise_above_2(int pidfd)
+{
+    if (pidfd > 2)
+        return pidfd;
+    int higher = (int)RIP__SYS(SYS_fcntl, pidfd, F_DUPFD_CLOEXEC, 3);
+    if (higher < 0)
+        return pidfd;
+    rip__os_close(pidfd);
+    return higher;
+}
+
 static int spawn_once(struct rip__os_spawned *ret,
                       const struct rip__os_spawn *s, struct rip__child *c)
 {
@@ -285,7 +311,7 @@ static int spawn_once(struct rip__os_spawned *ret,
         return r;
     }
     ret->pid = (pid_t)pid;
-    ret->pidfd = pidfd;
+    ret->pidfd = raise_above_2(pidfd);
     return 0;
 }
 

@@ -52,7 +52,7 @@ void rip__os_close(int fd);
  * are closed: a standard stream is nothing to come to by accident. */
 int rip__os_pipe(int ret[2]);
 
-/* Opens a file, with O_CLOEXEC added. */
+/* Opens a file, with O_CLOEXEC added. The same goes for its number. */
 int rip__os_open(const char *path, int flags, mode_t mode);
 
 int rip__os_set_nonblock(int fd);

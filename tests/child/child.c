@@ -10,6 +10,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,23 +254,30 @@ static int by_number(const struct dirent **a, const struct dirent **b)
     return atoi((*a)->d_name) - atoi((*b)->d_name);
 }
 
-/* The one by which the directory itself is read is gone when its turn comes. */
+/* The one by which the directory itself is read is gone when its turn comes. A
+ * file to write to is opened when all is known, or it would be in the list. */
 static void do_fds(void)
 {
     struct dirent **list;
+    char text[65536] = "";
+    size_t used = 0;
     int n = scandir("/proc/self/fd", &list, NULL, by_number);
 
     if (n < 0)
         die("/proc/self/fd");
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && used < sizeof text - 5000; i++) {
         char path[300], target[4096];
         ssize_t len;
 
         snprintf(path, sizeof path, "/proc/self/fd/%s", list[i]->d_name);
         len = readlink(path, target, sizeof target - 1);
         if (len > 0 && list[i]->d_name[0] != '.')
-            dprintf(1, "%s %.*s\n", list[i]->d_name, (int)len, target);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "%s %.*s\n",
+                                 list[i]->d_name, (int)len, target);
     }
+    put(n_words > 1 ? open(word(1), O_WRONLY | O_CREAT | O_TRUNC, 0600) : 1,
+        text, used);
 }
 
 static void do_signals(void)
