@@ -184,8 +184,8 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
  *
  *     -ESRCH   it has ended and been waited for, and nothing of it is left
  *     -EINVAL  no such signal
- *     -EPERM   it runs as somebody else
- *     -EMFILE, -ENFILE, -ENOMEM
+ *     -EPERM   it, or a part of it, runs as somebody else
+ *     -EMFILE, -ENFILE, -ENOMEM, -ENOSYS
  *              the group has got the signal, but what had left it could not
  *              be looked for
  *

@@ -41,8 +41,9 @@ enum rip_tree {
     RIP_TREE_GROUP,  /* the process group */
     RIP_TREE_SWEEP,  /* the processes of it, found one by one */
     RIP_TREE_CGROUP, /* the control group */
-    RIP_TREE_PARTIAL /* not all of it: we could not look for what had left the
-                        process group, for want of memory or descriptors */
+    RIP_TREE_PARTIAL /* not all of it: what had left the process group could not
+                        be looked for, for want of memory, descriptors or a
+                        system call; or could not be signalled */
 };
 
 struct rip_exit {

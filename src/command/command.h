@@ -162,7 +162,7 @@ void rip__stop_await(rip_command *c, rip_time deadline);
 /* Kills what is left, and waits for that at most a second. */
 void rip__stop_kill(rip_command *c);
 
-/* As rip_command_wait with RIP_NOW. */
+/* As rip_command_wait, for not longer than its status takes to be known. */
 int rip__stop_end(rip_command *c, struct rip_exit *ret);
 
 /* ---- time ---- */

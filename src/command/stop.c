@@ -91,10 +91,12 @@ static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
     return r == 0 ? l.grew : r;
 }
 
-/* Members of the group get their signal through it, once. One that had left
+/* Whether it has reached anybody whom the group's signal did not; *error says
+ * why somebody was not reached.
+ * Members of the group get their signal through it, once. One that had left
  * when the group was signalled got none; it looks the same as one that left
  * afterwards, which gets a second. */
-static bool signal_held(rip_command *c, int sig, bool by_group)
+static bool signal_held(rip_command *c, int sig, bool by_group, int *error)
 {
     bool any = false;
     for (size_t i = 0; i < c->n_held; i++) {
@@ -102,8 +104,11 @@ static bool signal_held(rip_command *c, int sig, bool by_group)
         bool was_in_group = by_group && m->group == c->pid;
         if (was_in_group && rip__os_group_of(m->pid) == c->pid)
             continue;
-        if (rip__os_pidfd_signal(m->pidfd, sig) == 0)
+        int r = rip__os_pidfd_signal(m->pidfd, sig);
+        if (r == 0)
             any = any || !was_in_group;
+        else if (r != -ESRCH)
+            *error = r;
     }
     return any;
 }
@@ -117,28 +122,27 @@ static void note_reach(rip_command *c, enum rip_tree reach, int looked)
 }
 
 /* `looked`: what came of reading all processes. Sets *again if it is worth
- * another look: somebody is new, or can not be judged, or could have started
- * somebody between our look and the signal. */
+ * another look: somebody is new, or can not be judged. */
 static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
                          int looked, bool *again)
 {
     int r = -ESRCH;
     /* Not only we can have reaped it, and then the group is anybody's. */
-    bool there = !c->reaped && rip__os_pidfd_signal(c->pidfd, 0) != -ESRCH;
-    bool alive = !has_ended(c->pidfd);
+    bool there =
+        !c->reaped && rip__os_child_signal(c->pidfd, c->pid, 0) != -ESRCH;
     prune_held(c);
     if (looked == 0)
         looked = hold_tree(c, all, there);
     if (there)
-        r = c->own_group ? rip__os_group_signal(c->pid, sig)
-                         : rip__os_pidfd_signal(c->pidfd, sig);
-    if (signal_held(c, sig, there && c->own_group)) {
+        r = c->own_group ? rip__os_group_signal(c->pidfd, c->pid, sig)
+                         : rip__os_child_signal(c->pidfd, c->pid, sig);
+    if (signal_held(c, sig, there && c->own_group, &looked)) {
         note_reach(c, RIP_TREE_SWEEP, looked);
         r = 0;
     } else if (r == 0) {
         note_reach(c, RIP_TREE_GROUP, looked);
     }
-    *again = *again || looked > 0 || (alive && looked == 0);
+    *again = *again || looked > 0;
     return r == 0 && looked < 0 ? looked : r;
 }
 
@@ -158,18 +162,38 @@ static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
     return result;
 }
 
+/* Whether somebody of those we know is alive. */
+static bool lives(rip_command *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool alive = !has_ended(c->pidfd);
+    for (size_t i = 0; !alive && i < c->n_held; i++)
+        alive = !has_ended(c->held[i].pidfd);
+    pthread_mutex_unlock(&c->lock);
+    return alive;
+}
+
+static bool any_lives(rip_command *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (lives(list[i]))
+            return true;
+    return false;
+}
+
 /*
- * Those whom we look at go on meanwhile, and may start others. What has been
- * killed does not, so looking again comes to an end; but a program that forks
- * faster than we look has to be given up at some point, and so has one that
- * stays between two programs (in an exec from a file system that hangs). Who
- * is there for a moment only is waited for: on a loaded machine it can take
- * some time.
+ * Those whom we look at go on meanwhile, and may start others before they get
+ * their signal; so there is a look after it. What has been killed starts
+ * nobody, so looking again comes to an end; but a program that forks faster
+ * than we look has to be given up at some point, and so has one that stays
+ * between two programs (in an exec from a file system that hangs). Who is
+ * there for a moment only is waited for: on a loaded machine that can be some
+ * time.
  */
 int rip_command_signal_all(rip_command *const *list, size_t n, int sig)
 {
     const rip_time nap = 1000000, patience = 250 * nap;
-    bool again = false;
+    bool again = sig == SIGKILL && any_lives(list, n);
     int result = signal_each(list, n, sig, &again);
     rip_time give_up = sig == SIGKILL && again ? rip__later(patience) : 0;
     while (again && rip__os_clock() < give_up) {
@@ -189,7 +213,13 @@ int rip_command_signal(rip_command *c, int sig)
 
 int rip_command_signal_one(rip_command *c, int sig)
 {
-    return rip__os_pidfd_signal(c->pidfd, sig);
+    int r = rip__os_pidfd_signal(c->pidfd, sig);
+    if (r != -ENOSYS && r != -EPERM)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    r = c->reaped ? -ESRCH : rip__os_child_signal(c->pidfd, c->pid, sig);
+    pthread_mutex_unlock(&c->lock);
+    return r;
 }
 
 void rip__stop_ask(rip_command *c, bool timed_out)
@@ -252,10 +282,12 @@ void rip__stop_kill(rip_command *c)
 
 int rip__stop_end(rip_command *c, struct rip_exit *ret)
 {
+    rip_time deadline = has_ended(c->pidfd) ? rip__later(second / 10) : RIP_NOW;
     pthread_mutex_lock(&c->lock);
     c->stopping--;
     pthread_mutex_unlock(&c->lock);
-    return rip_command_wait(c, ret, RIP_NOW);
+    /* Another may be just taking it away (see rip__os_reap). */
+    return rip_command_wait(c, ret, deadline);
 }
 
 int rip_command_stop(rip_command *c, struct rip_exit *ret, rip_time deadline)

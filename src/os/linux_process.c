@@ -11,6 +11,10 @@
 #define P_PIDFD 3
 #endif
 
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
+
 /* PIDFD_GET_INFO, in its first and shortest form. */
 struct pidfd_info {
     uint64_t mask;
@@ -37,18 +41,20 @@ static int wait_status(const siginfo_t *si)
 }
 
 /* Somebody else has reaped it, or nobody could: SIGCHLD is ignored. Since
- * Linux 6.15 the pidfd tells the status all the same. */
+ * Linux 6.15 the pidfd tells the status all the same; but not yet while the
+ * other is about it, which shows by POLLHUP not being there. */
 static int status_from_pidfd(int pidfd, struct rip__os_status *ret)
 {
     struct pidfd_info info = { .mask = PIDFD_INFO_EXIT };
-    struct pollfd ended = { .fd = pidfd, .events = POLLIN };
-    if (RIP__SYS(SYS_ioctl, pidfd, PIDFD_GET_INFO, &info) == 0 &&
-        (info.mask & PIDFD_INFO_EXIT)) {
+    struct pollfd end = { .fd = pidfd, .events = POLLIN };
+    int ended = rip__os_poll(&end, 1, RIP_NOW);
+    long r = RIP__SYS(SYS_ioctl, pidfd, PIDFD_GET_INFO, &info);
+    if (r == 0 && (info.mask & PIDFD_INFO_EXIT)) {
         *ret = (struct rip__os_status){ .known = true,
                                         .wait_status = info.exit_code };
         return 1;
     }
-    if (rip__os_poll(&ended, 1, RIP_NOW) == 0)
+    if (ended == 0 || (r == 0 && !(end.revents & POLLHUP)))
         return 0;
     *ret = (struct rip__os_status){ .known = false };
     return 1;
@@ -90,7 +96,33 @@ pid_t rip__os_group_of(pid_t pid)
     return (pid_t)RIP__SYS(SYS_getpgid, pid);
 }
 
-int rip__os_group_signal(pid_t group, int sig)
+/* Whether it has not been reaped, neither by us nor by another. */
+static bool is_our_child(int pidfd)
 {
-    return (int)RIP__SYS(SYS_kill, -group, sig);
+    siginfo_t si;
+    long r;
+    do
+        r = RIP__SYS(SYS_waitid, P_PIDFD, pidfd, &si,
+                     WEXITED | WNOHANG | WNOWAIT | __WALL, NULL);
+    while (r == -EINTR);
+    return r == 0;
+}
+
+int rip__os_child_signal(int pidfd, pid_t pid, int sig)
+{
+    int r = rip__os_pidfd_signal(pidfd, sig);
+    if (!rip__is_missing(r))
+        return r;
+    return is_our_child(pidfd) ? (int)RIP__SYS(SYS_kill, pid, sig) : -ESRCH;
+}
+
+int rip__os_group_signal(int pidfd, pid_t group, int sig)
+{
+    /* The group behind the pidfd is this one also when somebody else has just
+     * reaped its leader, and its number has gone to others. */
+    long r = RIP__SYS(SYS_pidfd_send_signal, pidfd, sig, NULL,
+                      PIDFD_SIGNAL_PROCESS_GROUP);
+    if (r == -EINVAL || rip__is_missing(r))
+        r = RIP__SYS(SYS_kill, -group, sig);
+    return (int)r;
 }

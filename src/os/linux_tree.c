@@ -284,8 +284,8 @@ static int hold(const struct process *p)
 {
     struct process now = { 0 };
     int fd = (int)RIP__SYS(SYS_pidfd_open, p->pid, 0);
-    if (fd < 0)
-        return fd;
+    if (fd < 0) /* EPERM is a filter's, and says nothing about the process */
+        return fd == -EPERM ? -ENOSYS : fd;
     int r = read_process(p->pid, &now);
     if (r == 0 && now.started == p->started)
         return fd;

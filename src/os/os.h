@@ -202,18 +202,23 @@ struct rip__os_status {
 };
 
 /* Tells how a child has ended, and takes its pid out of use unless `keep` is
- * set. 1: done; 0: it still runs. Where somebody else has reaped it already
- * the status comes from the pidfd if the kernel keeps it there, and else is
- * not known. */
+ * set. 1: done; 0: it still runs, or another is just taking it away, or a
+ * tracer has it. Where somebody else has reaped it already the status comes
+ * from the pidfd if the kernel keeps it there, and else is not known. */
 int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret);
 
 /* Signals the process behind the pidfd, and never another. -ESRCH when it
  * has been reaped. */
 int rip__os_pidfd_signal(int pidfd, int sig);
 
-/* Signals a process group. Precondition: the group's leader is our child and
- * not reaped, so that the number is not somebody else's. */
-int rip__os_group_signal(pid_t group, int sig);
+/* The same for a child of ours, by its number where a filter refuses
+ * pidfd_send_signal(2). Precondition: we have not reaped it. */
+int rip__os_child_signal(int pidfd, pid_t pid, int sig);
+
+/* Signals the process group whose leader is behind the pidfd. Before Linux 6.9
+ * that is by its number. Precondition: the leader is our child and we have not
+ * reaped it, so that the number is not somebody else's. */
+int rip__os_group_signal(int pidfd, pid_t group, int sig);
 
 /* The process group of a process; -ESRCH if there is none of that pid. */
 pid_t rip__os_group_of(pid_t pid);

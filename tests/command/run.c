@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "run.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,6 +89,36 @@ void await_death(int pid)
 {
     while (is_alive(pid))
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+}
+
+static bool has_word(const char *pid, const char *word)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof text);
+    close(fd);
+    return len > 0 && memmem(text, (size_t)len, word, strlen(word));
+}
+
+int find_alive(const char *word, int *pids, int cap)
+{
+    int n = 0;
+    struct dirent *e;
+    DIR *dir = opendir("/proc");
+    CHECK(dir != NULL);
+    while ((e = readdir(dir))) {
+        int pid = atoi(e->d_name);
+        if (pid <= 0 || !has_word(e->d_name, word) || !is_alive(pid))
+            continue;
+        if (pids && n < cap)
+            pids[n] = pid;
+        n++;
+    }
+    closedir(dir);
+    return n;
 }
 
 char *make_data(size_t size)

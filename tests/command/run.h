@@ -40,6 +40,11 @@ bool is_alive(int pid);
 /* Waits until it is not, as long as the test's deadline lets it. */
 void await_death(int pid);
 
+/* Looks for processes with `word` in their command line, which is so special
+ * that only those of the test have it: how many live, their pids up to `cap`.
+ * `pids` may be NULL. */
+int find_alive(const char *word, int *pids, int cap);
+
 /* Zeroed memory, that the test frees. */
 char *make_data(size_t size);
 
