@@ -48,6 +48,9 @@
  *   right on Linux 6.15 and later, and RIP_UNKNOWN before.
  * - The environment is read without a lock, as libc itself does: no other
  *   thread may change it (setenv) while a program is started.
+ * - A program that another thread has just written may still be open for
+ *   writing in the child of a third (ETXTBSY). So it is tried again for about
+ *   0.1 seconds before that is told.
  * - After fork(2) a command belongs to the parent alone: in the child all
  *   that is allowed is rip_command_free, which there touches no process.
  */
@@ -87,6 +90,7 @@ typedef struct rip_command rip_command;
  *     -ENOENT   no such program, directory or file: see `failure`
  *     -EACCES   it may not be executed, or no permission on the way there
  *     -ENOEXEC  not a program (a script without #! is not guessed at)
+ *     -ETXTBSY  somebody has it open for writing, and kept it so for 0.1 s
  *     -E2BIG    arguments and environment are too long; one argument may have
  *               128 KiB
  *     -EAGAIN, -EMFILE, -ENFILE, -ENOMEM

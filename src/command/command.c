@@ -92,6 +92,23 @@ static void adopt_fds(rip_command *c, struct rip__plan *p)
     p->lifeline[1] = -1;
 }
 
+/* The program may be open for writing nowhere (ETXTBSY). Where another thread
+ * has just written it, and a third was starting a program at that time, the
+ * third one's child may hold the writer's descriptor for the moment that it
+ * takes to close it. That passes by itself, and so do the children of others
+ * that fork. So it is tried again, for about a tenth of a second in all. */
+static int spawn_when_closed(struct rip__os_spawned *s,
+                             const struct rip__plan *p)
+{
+    const rip_time longest_nap = 64000000;
+    for (rip_time nap = 1000000;; nap *= 2) {
+        int r = rip__os_spawn(s, &p->spawn);
+        if (r != -ETXTBSY || nap > longest_nap)
+            return r;
+        (void)rip__os_poll(NULL, 0, rip__later(nap));
+    }
+}
+
 static int spawn(rip_command *c, struct rip__plan *p)
 {
     struct rip__os_spawned s;
@@ -99,7 +116,7 @@ static int spawn(rip_command *c, struct rip__plan *p)
     if (r < 0)
         return r;
     c->started = rip__os_clock();
-    r = rip__os_spawn(&s, &p->spawn);
+    r = spawn_when_closed(&s, p);
     if (r < 0)
         return rip__fail_spawn(p, &s, r);
     c->pid = s.pid;
