@@ -252,8 +252,8 @@ struct rip_output {
     char *err;
     size_t err_len;
     bool truncated; /* more came than `max_output` let us keep */
-    bool pipe_held; /* the command has ended, but somebody else still holds
-                       its stdout or stderr: there may be more to come */
+    bool pipe_held; /* the command had ended, but somebody else still held its
+                       stdout or stderr: there may have been more to come */
     struct rip_exit exit;
 };
 

@@ -265,6 +265,15 @@ static int end_early(rip_command *c, bool timed_out)
     return r == -ETIMEDOUT ? 0 : r;
 }
 
+/* It has ended in time, but what it left behind has not let go of its output.
+ * What that would still have said is cut off, so pipe_held stays. */
+static int end_holders(rip_command *c)
+{
+    int r = end_early(c, true);
+    c->pipe_held = true;
+    return r;
+}
+
 int rip_run(const char *const *argv, const struct rip_command_options *options,
             struct rip_output *ret, rip_time deadline)
 {
@@ -273,9 +282,11 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
     if (r < 0)
         return r;
     r = pump(c, deadline);
-    if (r == -ETIMEDOUT)
+    if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
+        r = end_holders(c);
+    else if (r == -ETIMEDOUT)
         r = end_early(c, true);
-    else if (r == -EMSGSIZE)
+    else if (r < 0)
         (void)end_early(c, false);
     r = deliver(c, r, ret, deadline);
     rip_command_free(c);

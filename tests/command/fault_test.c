@@ -119,6 +119,23 @@ TEST_WITH(a_stop_at_the_deadline_survives_every_fault, .deadline = 240)
     CHECK_INT(fault_sweep(run_late, NULL, &some), >, 40);
 }
 
+/* It ends at once; who has its output is stopped at the deadline. */
+static void run_held(void *arg)
+{
+    struct rip_command_options o = { .grace = 30 };
+    struct rip_output out;
+    (void)arg;
+    int r = rip_run(SH("sleep 60 &"), &o, &out, rip_after_ms(20));
+    if (r == 0)
+        rip_output_done(&out);
+}
+
+TEST_WITH(a_held_output_survives_every_fault, .deadline = 240)
+{
+    struct fault_options some = { .most = 2 };
+    CHECK_INT(fault_sweep(run_held, NULL, &some), >, 40);
+}
+
 static void talk_and_stop(void *arg)
 {
     struct rip_exit e;
