@@ -237,6 +237,46 @@ TEST(failures_name_step_and_subject)
     unlink("lost");
 }
 
+/* GLib's g_spawn and execvp(3) run what has no #! as a shell script. */
+TEST(what_is_no_program)
+{
+    mkdir("dir", 0755);
+    mkfifo("fifo", 0755);
+    write_file("empty", "", 0755);
+    write_file("broken", "\177ELF", 0755);
+    write_file("nameless", "#!\n", 0755);
+    write_file("loop", "#!./loop\n", 0755);
+    write_file("by-dir", "#!./dir\n", 0755);
+    CHECK_INT(symlink("nowhere", "dangling"), ==, 0);
+    CHECK_INT(symlink("itself", "itself"), ==, 0);
+    refuse(ARGV("./fifo"), NULL, -EACCES, "exec", "./fifo");
+    refuse(ARGV("./empty"), NULL, -ENOEXEC, "exec", "./empty");
+    refuse(ARGV("./broken"), NULL, -ENOEXEC, "exec", "./broken");
+    refuse(ARGV("./nameless"), NULL, -ENOEXEC, "exec", "./nameless");
+    refuse(ARGV("./loop"), NULL, -ELOOP, "exec", "./loop");
+    refuse(ARGV("./by-dir"), NULL, -EACCES, "exec", "./by-dir");
+    refuse(ARGV("./dangling"), NULL, -ENOENT, "exec", "./dangling");
+    refuse(ARGV("./itself"), NULL, -ELOOP, "exec", "./itself");
+    refuse(ARGV("/dev/null"), NULL, -EACCES, "exec", "/dev/null");
+    rmdir("dir");
+    const char *const files[] = { "fifo", "empty",  "broken",   "nameless",
+                                  "loop", "by-dir", "dangling", "itself" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        unlink(files[i]);
+}
+
+/* The kernel's limit for one argument is 32 pages, with its NUL. */
+TEST(the_longest_argument)
+{
+    size_t most = 32 * (size_t)sysconf(_SC_PAGESIZE) - 1;
+    char *big = make_data(most + 2);
+    memset(big, 'x', most);
+    run_ok(ARGV("true", big), NULL);
+    big[most] = 'x';
+    refuse(ARGV("true", big), NULL, -E2BIG, "exec", "true");
+    free(big);
+}
+
 TEST(arguments_that_are_too_long)
 {
     size_t size = 3 << 20;

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -104,6 +107,102 @@ TEST(any_number_of_threads_wait_for_one_command)
         }
         rip_command_free(c);
     }
+}
+
+/* ---- a crowd: some wait, some signal, one stops ----------------------- */
+
+enum { CROWD = 64, SIGNALLERS = 4 };
+
+struct crowd {
+    rip_command *c;
+    atomic_int waiting; /* how many have waited in vain once, or more */
+    atomic_bool over;
+};
+
+struct member {
+    pthread_t thread;
+    struct crowd *crowd;
+    int patience; /* milliseconds: each has its own */
+    struct rip_exit end;
+};
+
+static void *wait_in_the_crowd(void *arg)
+{
+    struct member *m = arg;
+    bool again = false;
+    int r;
+    m->end.code = -77;
+    while ((r = rip_command_wait(m->crowd->c, &m->end,
+                                 rip_after_ms(m->patience))) == -ETIMEDOUT) {
+        CHECK_INT(m->end.code, ==, -77); /* untouched */
+        m->crowd->waiting += !again;
+        again = true;
+    }
+    CHECK_OK(r);
+    return NULL;
+}
+
+static void *signal_in_the_crowd(void *arg)
+{
+    struct member *m = arg;
+    while (!m->crowd->over) {
+        int r = m->patience % 2 ? rip_command_signal(m->crowd->c, SIGUSR1)
+                                : rip_command_signal_one(m->crowd->c, SIGCONT);
+        CHECK(r == 0 || r == -ESRCH);
+    }
+    return NULL;
+}
+
+static void check_same(const struct rip_exit *a, const struct rip_exit *b)
+{
+    CHECK_INT(a->how, ==, b->how);
+    CHECK_INT(a->code, ==, b->code);
+    CHECK_INT(a->signal, ==, b->signal);
+    CHECK_INT(a->stopped, ==, b->stopped);
+    CHECK_INT(a->timed_out, ==, b->timed_out);
+    CHECK_INT(a->wall_ns, ==, b->wall_ns);
+    CHECK_INT(a->user_ns, ==, b->user_ns);
+    CHECK_INT(a->max_rss_bytes, ==, b->max_rss_bytes);
+}
+
+static void stop_in_a_crowd(int code)
+{
+    static struct member all[CROWD + SIGNALLERS];
+    struct crowd crowd = { 0 };
+    struct rip_exit stopped;
+    char text[16];
+    snprintf(text, sizeof text, "%d", code);
+    crowd.c = start(ARGV(harness_program("child"), "ignore", "10", ",", "catch",
+                         "15", text, ",", "print", "on", ",", "wait"),
+                    &piped);
+    await_line(crowd.c);
+    for (int i = 0; i < CROWD + SIGNALLERS; i++) {
+        all[i] = (struct member){ .crowd = &crowd, .patience = i % 13 };
+        pthread_create(&all[i].thread, NULL,
+                       i < CROWD ? wait_in_the_crowd : signal_in_the_crowd,
+                       &all[i]);
+    }
+    while (crowd.waiting < CROWD)
+        sched_yield();
+    CHECK_OK(rip_command_stop(crowd.c, &stopped, RIP_FOREVER));
+    crowd.over = true;
+    for (int i = 0; i < CROWD + SIGNALLERS; i++)
+        pthread_join(all[i].thread, NULL);
+    CHECK_INT(stopped.how, ==, RIP_EXITED);
+    CHECK_INT(stopped.code, ==, code);
+    CHECK(stopped.stopped);
+    for (int i = 0; i < CROWD; i++)
+        check_same(&all[i].end, &stopped);
+    rip_command_free(crowd.c);
+}
+
+/* Popen.wait() of two threads gives one of them the status 0 (CPython #127050,
+ * open); kill() meanwhile can hit another process (#127049, open). */
+TEST(a_crowd_gets_one_answer)
+{
+    int rounds = harness_rounds(5);
+    for (int i = 1; i <= rounds; i++)
+        stop_in_a_crowd(i % 200 + 1);
 }
 
 /* What is missing on kernels before 6.15. */
