@@ -7,5 +7,6 @@
 #include <ripstop/base.h>
 #include <ripstop/exit.h>
 #include <ripstop/command.h>
+#include <ripstop/wait.h>
 
 #endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIPSTOP_WAIT_H
+#define RIPSTOP_WAIT_H
+
+/*
+ * <ripstop/wait.h>: the first of several things.
+ *
+ *     struct rip_wait items[] = {
+ *         { .kind = RIP_WAIT_COMMAND, .u.command = build },
+ *         { .kind = RIP_WAIT_COMMAND, .u.command = test },
+ *         { .kind = RIP_WAIT_FD, .events = POLLIN, .u.fd = listener },
+ *     };
+ *     int i = rip_wait_any(items, 3, rip_after(60));
+ *     if (i == 2)
+ *         accept_one(listener);
+ *     else if (i >= 0)
+ *         rip_command_wait(items[i].u.command, &end, RIP_FOREVER);
+ */
+
+#include <poll.h> /* POLLIN, POLLOUT */
+#include <stddef.h>
+
+#include <ripstop/base.h>
+#include <ripstop/command.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What is waited for. Numbers that are not here are for what is still to
+ * come. */
+enum rip_wait_kind {
+    RIP_WAIT_NONE = 0,    /* nothing: an item that is passed over */
+    RIP_WAIT_COMMAND = 2, /* until the command has ended */
+    RIP_WAIT_FD = 6       /* until one of `events` can be done with it */
+};
+
+struct rip_wait {
+    enum rip_wait_kind kind;
+    short events; /* of an fd: POLLIN, POLLOUT, or both, as of poll(2) */
+    union {
+        rip_command *command;
+        int fd;
+    } u;
+};
+
+/*
+ * Waits until one of the items is ready, and gives its index: the first of
+ * them, if several are. It takes nothing: the same item is ready again at the
+ * next call, until it is dealt with. What has been dealt with for good is
+ * made a RIP_WAIT_NONE, so that the others keep their index:
+ *
+ *     rip_command_wait(items[i].u.command, &end, RIP_FOREVER);
+ *     items[i].kind = RIP_WAIT_NONE;
+ *
+ * A command is ready from its end on, whoever has waited for it by then. A
+ * descriptor is ready, too, when its other end is gone or it has an error, as
+ * poll(2) has it; those of a command's streams (rip_command_pipe) are waited
+ * for so. The same thing may be in several items.
+ *
+ *     -ETIMEDOUT  none was ready by the deadline
+ *     -EINVAL     an item of an unknown kind, a command that is NULL, a
+ *                 negative or closed descriptor, one without events; or with
+ *                 RIP_FOREVER nothing but RIP_WAIT_NONE, which would wait for
+ *                 ever
+ *     -EMFILE     there are more items, RIP_WAIT_NONE apart, than this process
+ *                 may have open files (RLIMIT_NOFILE): poll(2) refuses them
+ *     -ENOMEM
+ *
+ * A caller that always begins with the first item may never come to the last
+ * when the first is always ready: begin elsewhere in turn, or deal with all
+ * that are ready (call it with RIP_NOW on the rest).
+ *
+ * Blocks until the deadline at the longest. What a call costs grows with the
+ * number of items: for thousands of them over and over, an epoll(7) of one's
+ * own on rip_command_fd is cheaper.
+ *
+ * Thread-safe. No other thread may free what is waited for meanwhile.
+ */
+RIP_API RIP_CHECK_RESULT int rip_wait_any(const struct rip_wait *items,
+                                          size_t n, rip_time deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
