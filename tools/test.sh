@@ -56,6 +56,9 @@ run_tests() {
   [ "$all_failed" -eq 0 ] && [ "$all_passed" -gt 0 ]
 }
 
+# The suites that are transcripts.
+transcribed='^cli \|^examples '
+
 # The programs with NAME in their name. If there is none, the tests with it.
 run_named() {
   programs=$(cut -d' ' -f2 "$scratch/all" | sort -u | grep -F -e "$1")
@@ -67,8 +70,8 @@ run_named() {
   NAME=$1 awk 'index($0, ENVIRON["NAME"])' "$scratch/all" >"$scratch/chosen"
   [ -s "$scratch/chosen" ] ||
     die "there is no test with $1 in its name" 'See ./dev test --list.'
-  run_chosen -v "^cli " "--test-args='*$1*'"
-  run_chosen -e "^cli " "--test-args=--only '*$1*'"
+  run_chosen -v "$transcribed" "--test-args='*$1*'"
+  run_chosen -e "$transcribed" "--test-args=--only '*$1*'"
 }
 
 # run_chosen -v|-e SUITES ARGUMENT: the programs of the chosen tests that are

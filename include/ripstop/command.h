@@ -113,9 +113,13 @@ RIP_API pid_t rip_command_pid(const rip_command *c);
 
 /*
  * A descriptor that becomes readable when the command has ended, and stays
- * so: for poll(2) and event loops. It is the command's: do not read it, close
- * it or pass it on. It tells that the command has ended, not that all of its
- * output has been read.
+ * so: for poll(2) and event loops; rip_command_wait then tells how. It is the
+ * command's: do not read it, close it or pass it on, and take it out of the
+ * loop before rip_command_free. It tells that the command has ended, not that
+ * all of its output has been read: the rest is still in its pipes, and helpers
+ * that it has left behind may go on to write there.
+ *
+ * examples/poll.c and examples/libuv.c are whole programs.
  *
  * Thread-safe.
  */
@@ -124,9 +128,17 @@ RIP_API int rip_command_fd(const rip_command *c);
 /*
  * Our end of a pipe, for poll(2) and event loops: `which` is 0 for what we
  * write to, 1 and 2 for what we read from. It is the command's, in
- * non-blocking mode: use it for waiting, and rip_command_read and
- * rip_command_write for the rest. -1 when there is no such pipe or it is
- * closed, as it is once its end has been read.
+ * non-blocking mode: use it for waiting, and for the rest rip_command_read and
+ * rip_command_write with RIP_NOW, which give -ETIMEDOUT when it is the loop's
+ * turn again. Read or write whatever the loop tells of it, an error too: the
+ * result says what it was. Where the loop tells of changes alone (EPOLLET) go
+ * on until -ETIMEDOUT; so, too, after a call that may have read ahead, which
+ * is every other one that reads.
+ *
+ * -1 when there is no such pipe or it is closed. A read that gives 0 has
+ * closed it, and so does rip_command_close_input: stop watching it there and
+ * then, as the next file that is opened may get the same number. All that is
+ * still open is closed by rip_command_free.
  *
  * One caller at a time a stream.
  */
@@ -172,7 +184,8 @@ RIP_API void rip_command_close_input(rip_command *c);
  * Reads what the command wrote to stdout (`which` 1) or stderr (2): at least
  * one byte, as much as there is, at most `cap`. 0 is the end of the stream.
  *
- *     -ETIMEDOUT  nothing came until the deadline
+ *     -ETIMEDOUT  nothing came until the deadline; with RIP_NOW, nothing is
+ *                 there at the moment
  *     -EINVAL     that stream is no pipe, or `cap` is 0
  *
  * One caller at a time a stream.
