@@ -165,7 +165,7 @@ RIP_API int rip_command_wait(rip_command *c, struct rip_exit *ret,
  *     -ETIMEDOUT  the deadline passed before a byte was written
  *     -EPIPE      the command has closed its stdin or ended, or
  *                 rip_command_close_input was called (no SIGPIPE is raised)
- *     -EINVAL     stdin is no pipe
+ *     -EINVAL     stdin is no pipe (nor a terminal of ours)
  *
  * One caller at a time; reading in another thread meanwhile is fine.
  */
@@ -175,6 +175,11 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_write(rip_command *c,
 
 /*
  * Closes the command's stdin, so that it reads end-of-file. Again is fine.
+ *
+ * A terminal of ours (RIP_STDIO_PTY) stays open for output: end-of-file is
+ * typed there, as Ctrl-D, twice if the last line has not been ended. Where the
+ * program has left so much unread that there is no room for that, it waits for
+ * room for 1 second, and then leaves stdin open: this can be called again.
  *
  * One caller at a time with rip_command_write.
  */
@@ -193,6 +198,17 @@ RIP_API void rip_command_close_input(rip_command *c);
 RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
                                                   void *buf, size_t cap,
                                                   rip_time deadline);
+
+/*
+ * Tells a command that runs on a terminal of ours (RIP_STDIO_PTY) that the
+ * terminal has another size now; it gets SIGWINCH. 0: as in the options.
+ *
+ *     -EINVAL  it has no such terminal
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_command_resize(rip_command *c, unsigned short rows,
+                               unsigned short columns);
 
 /*
  * Sends a signal to the command and to everything that it has started: its
@@ -248,7 +264,8 @@ RIP_API int rip_command_stop(rip_command *c, struct rip_exit *ret,
 
 /*
  * Frees a command, and closes its pipes. If it still runs it is ended first,
- * as by rip_command_stop. Returns NULL; NULL is fine.
+ * as by rip_command_stop; a terminal of ours (RIP_STDIO_PTY) is hung up before,
+ * which sends SIGHUP to its session. Returns NULL; NULL is fine.
  *
  * Blocks for grace + 1 second at the longest. The last call on `c`.
  */

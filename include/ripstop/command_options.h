@@ -53,7 +53,9 @@ enum rip_stdio_kind {
                           emptied, with mode 0666 less the umask */
     RIP_STDIO_APPEND,  /* the file `path`, written at its end; not for in */
     RIP_STDIO_FD,      /* a copy of our descriptor `fd`, which stays ours */
-    RIP_STDIO_STDOUT   /* err alone: wherever out goes, as 2>&1 */
+    RIP_STDIO_STDOUT,  /* err alone: wherever out goes, as 2>&1 */
+    RIP_STDIO_PTY      /* a new terminal, whose other end the command holds;
+                          for out, and with it for in and err. See `rows` */
 };
 
 /* `path` is relative to the working directory of this process, not to `cwd`.
@@ -114,10 +116,11 @@ struct rip_limit {
  *     "chdir"   "/nope"        -ENOENT
  *     "exec"    "no-such"      -ENOENT
  *     "open"    "/root/log"    -EACCES
+ *     "pty"     "/dev/ptmx"    -ENOENT
  *     "option"  "err.path"     -EINVAL
  *
  * Steps are, in the order in which they are taken: option, memory, user and
- * group (looking them up), pipe, open, lifeline (die_with_parent), clone,
+ * group (looking them up), pty, pipe, open, lifeline (die_with_parent), clone,
  * setpgid, setsid, redirect, terminal, foreground, nice, affinity,
  * rlimit, setgroups, setgid, setuid, close, chdir, no_new_privs, exec,
  * interpreter (the program is there, but not the interpreter that it names).
@@ -171,13 +174,38 @@ struct rip_command_options {
     const struct rip_fd *fds;
     size_t n_fds;
 
+    /*
+     * The size of the terminal that RIP_STDIO_PTY makes; 0: 24 rows, 80
+     * columns. There is one for all the streams that ask for it; a program
+     * that is to find what it finds when a person starts it gets it for all
+     * three. It is the controlling terminal of a session that begins with the
+     * program. We are the person there:
+     *
+     * - What the program writes to the terminal is read as stdout, also what
+     *   it writes to stderr. A line feed comes as "\r\n".
+     * - What is written to the command is typed: at first the terminal shows
+     *   it too (echo), hands it on by lines, and drops what a line has beyond
+     *   4095 bytes. "\003" is Ctrl-C, and so on. A program may change all of
+     *   that, as stty(1) does; one that begins with `stty raw -echo` gets
+     *   bytes as they are.
+     * - The output ends when nobody has the terminal open any more.
+     * - rip_command_free hangs up: the session gets SIGHUP. (A shell on a
+     *   terminal ignores SIGTERM, so that rip_command_stop has to wait for
+     *   `grace` and kill it.)
+     *
+     * The type of the terminal is TERM in the environment, ours unless `env`
+     * says another. rip_command_resize changes the size.
+     */
+    unsigned short rows, columns;
+
     /* ---- the session ---- */
 
     enum rip_group process_group;
     pid_t join_group; /* with RIP_GROUP_JOIN */
 
     /* Descriptor 0 of the program, a terminal, becomes the controlling
-     * terminal of its session. With RIP_GROUP_SESSION alone. */
+     * terminal of its session. With RIP_GROUP_SESSION alone; RIP_STDIO_PTY
+     * does it by itself. */
     bool controlling_terminal;
 
     /* The program's group becomes the foreground group of the controlling
@@ -244,7 +272,7 @@ struct rip_command_options {
     /* ---- input and output of rip_run and rip_command_communicate ---- */
 
     /* Fed to stdin, after which stdin is closed. Not with an `in` other than
-     * RIP_STDIO_DEFAULT or RIP_STDIO_PIPE. */
+     * RIP_STDIO_DEFAULT, RIP_STDIO_PIPE or RIP_STDIO_PTY. */
     const void *input;
     size_t input_len;
 

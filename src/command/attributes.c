@@ -55,12 +55,33 @@ static int resolve_fds(struct rip__plan *p)
 
 /* ---- the session ------------------------------------------------------ */
 
+/* A terminal of ours is the controlling one of a session that begins with the
+ * program: for that it has to be in no group yet. */
+static int resolve_terminal(struct rip__plan *p, enum rip_group *group)
+{
+    static const int in = 0, out = 1;
+    const struct rip_command_options *o = p->options;
+    if (o->controlling_terminal)
+        p->spawn.terminal = &in;
+    if (p->stdio[1].kind != RIP_STDIO_PTY)
+        return 0;
+    if (*group != RIP_GROUP_DEFAULT && *group != RIP_GROUP_SESSION)
+        return rip__refuse(o, "process_group and out.kind");
+    if (o->controlling_terminal && p->stdio[0].kind != RIP_STDIO_PTY)
+        return rip__refuse(o, "controlling_terminal and out.kind");
+    p->spawn.terminal = &out;
+    *group = RIP_GROUP_SESSION;
+    return 0;
+}
+
 static int resolve_group(struct rip__plan *p)
 {
     const struct rip_command_options *o = p->options;
     enum rip_group group = o->process_group;
     if ((unsigned)group > RIP_GROUP_JOIN)
         return rip__refuse(o, "process_group");
+    if (resolve_terminal(p, &group) < 0)
+        return -EINVAL;
     if (group == RIP_GROUP_DEFAULT)
         group = p->stdio[0].kind == RIP_STDIO_INHERIT ? RIP_GROUP_OURS
                                                       : RIP_GROUP_OWN;
@@ -75,7 +96,6 @@ static int resolve_group(struct rip__plan *p)
                      : group == RIP_GROUP_SESSION ? RIP__GROUP_SESSION
                                                   : RIP__GROUP_JOIN;
     p->spawn.join_group = o->join_group;
-    p->spawn.controlling_terminal = o->controlling_terminal;
     p->spawn.foreground = o->foreground;
     return 0;
 }

@@ -64,12 +64,12 @@ static int feed(rip_command *c)
 {
     ssize_t r = 0;
     if (c->input_done < c->input_len)
-        r = rip__os_write(c->in, (const char *)c->input + c->input_done,
-                          c->input_len - c->input_done);
+        r = rip__input_write(c, (const char *)c->input + c->input_done,
+                             c->input_len - c->input_done);
     if (r > 0)
         c->input_done += (size_t)r;
     if (r == -EPIPE || c->input_done == c->input_len)
-        rip_command_close_input(c);
+        (void)rip__input_end(c); /* or at the next round */
     return r == -EAGAIN || r == -EPIPE || r > 0 ? 0 : (int)r;
 }
 
@@ -129,7 +129,7 @@ static int pump(rip_command *c, rip_time deadline)
         deadline = rip__os_clock(); /* one round, however much there is */
     c->pipe_held = false;
     if (c->in >= 0 && c->input_done == c->input_len)
-        rip_command_close_input(c);
+        (void)rip__input_end(c);
     while (r == 0 && (arm(c, &p) > 0 || !p.ended)) {
         rip_time until = rip__sooner(deadline, p.give_up);
         r = rip__os_poll(p.fds, RIP__LENGTH(p.fds), until);
@@ -147,7 +147,7 @@ static int pump(rip_command *c, rip_time deadline)
         c->pipe_held = c->out[0].fd >= 0 || c->out[1].fd >= 0;
     }
     if (p.ended)
-        rip_command_close_input(c);
+        rip__input_close(c);
     return r;
 }
 

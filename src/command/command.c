@@ -13,14 +13,23 @@
  * system. It stays in this list, and later calls look whether it has gone. */
 static _Atomic(rip_command *) leftover;
 
+/* Closes all that leads to its terminal, whereupon the kernel sends SIGHUP to
+ * its session; or the pipes in their place. */
+static void hang_up(rip_command *c)
+{
+    rip__input_close(c);
+    rip__stream_done(&c->out[0]);
+    rip__os_close(c->terminal);
+    c->terminal = -1;
+}
+
 static void destroy(rip_command *c)
 {
     for (size_t i = 0; i < c->n_held; i++)
         rip__os_close(c->held[i].pidfd);
     rip__free(c->held);
     rip__os_close(c->lifeline);
-    rip__os_close(c->in);
-    rip__stream_done(&c->out[0]);
+    hang_up(c);
     rip__stream_done(&c->out[1]);
     rip__os_close(c->pidfd);
     pthread_mutex_destroy(&c->lock);
@@ -67,7 +76,7 @@ static rip_command *make(const struct rip_command_options *o)
     if (!c)
         return NULL;
     pthread_mutex_init(&c->lock, NULL);
-    c->pid = c->pidfd = c->lifeline = -1;
+    c->pid = c->pidfd = c->lifeline = c->terminal = c->last_typed = -1;
     c->in = c->out[0].fd = c->out[1].fd = -1;
     c->owner = getpid();
     c->input = o->input;
@@ -88,6 +97,10 @@ static void adopt_fds(rip_command *c, struct rip__plan *p)
         c->out[i].fd = p->ours[i + 1];
     }
     p->ours[0] = p->ours[1] = p->ours[2] = -1;
+    c->keyboard = p->stdio[0].kind == RIP_STDIO_PTY;
+    c->out[0].terminal = p->stdio[1].kind == RIP_STDIO_PTY;
+    c->terminal = p->terminal;
+    p->terminal = -1;
     c->lifeline = p->lifeline[1];
     p->lifeline[1] = -1;
 }
@@ -264,7 +277,10 @@ rip_command *rip_command_free(rip_command *c)
     bool left = false;
     if (c->owner == getpid() && !c->reaped &&
         rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT) {
-        rip_command_close_input(c);
+        if (c->terminal >= 0)
+            hang_up(c);
+        else
+            rip__input_close(c);
         left = c->killed || rip_command_stop(c, NULL, RIP_FOREVER) < 0;
     }
     if (left)

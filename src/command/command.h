@@ -14,6 +14,7 @@
 struct rip__stream {
     int fd; /* -1: no pipe, or its end has been read */
     bool captured;
+    bool terminal; /* it is no pipe but the screen of a terminal */
     struct rip__buffer buffer;
     size_t start;
 };
@@ -38,9 +39,16 @@ struct rip_command {
     int64_t inherited_peak; /* our peak memory when it was loaded */
     int lifeline; /* open as long as it may live; -1: it does not mind */
 
+    /* Our end of its terminal, -1: it has none. `in` and `out` have copies:
+     * so they can be watched and closed as pipes are, while this one keeps the
+     * terminal from being hung up. */
+    int terminal;
+
     /* These belong to the caller of read, write and communicate. */
     bool has_input;
-    int in; /* -1: none, or closed */
+    int in;         /* -1: none, or closed */
+    bool keyboard;  /* it is no pipe but the keyboard of a terminal */
+    int last_typed; /* there; -1: nothing yet */
     struct rip__stream out[2];
     const void *input;
     size_t input_len, input_done;
@@ -70,6 +78,7 @@ struct rip__plan {
     struct rip__os_spawn spawn;
     int ours[3];         /* our ends of pipes, or -1 */
     int theirs[3];       /* what the child gets and we close, or -1 */
+    int terminal;        /* our end of one, of which `ours` has copies; or -1 */
     int lifeline[2];     /* the child's end and ours, or -1 */
     const char *program; /* what is told of when it can not be run */
     const char **env;
@@ -119,6 +128,9 @@ int rip__search_paths(const char ***ret, const char *name,
 int rip__redirect_open(struct rip__plan *p);
 void rip__redirect_close(int fds[3]);
 
+/* As rip__os_terminal_resize; 0: the usual 24 rows or 80 columns. */
+int rip__terminal_resize(int fd, unsigned short rows, unsigned short columns);
+
 /* ---- failure.c ---- */
 
 /* Fills in options->failure, if there is one, and gives `code`. */
@@ -149,6 +161,16 @@ int rip__command_await(rip_command *c, rip_time deadline);
  * but -EAGAIN when there is nothing. Closes the pipe at its end. */
 ssize_t rip__stream_fill(struct rip__stream *s);
 void rip__stream_done(struct rip__stream *s);
+
+/* Writes once to stdin: as rip__os_write. -EPIPE: nobody reads it. */
+ssize_t rip__input_write(rip_command *c, const void *data, size_t len);
+
+/* No more will be written. Says end-of-file, and closes stdin: 0. -EAGAIN: a
+ * terminal has no room for the key just now. */
+int rip__input_end(rip_command *c);
+
+/* Closes it, and says nothing. */
+void rip__input_close(rip_command *c);
 
 /* ---- stop.c: an end in three acts, for stop and for run ---- */
 

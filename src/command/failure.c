@@ -60,7 +60,7 @@ int rip__fail_spawn(const struct rip__plan *p, const struct rip__os_spawned *s,
     case RIP__STEP_REDIRECT:
         return rip__fail_fd(p, s->index, code);
     case RIP__STEP_TERMINAL:
-        return rip__fail(o, "terminal", "in", code);
+        return rip__fail(o, "terminal", s->index == 0 ? "in" : "out", code);
     case RIP__STEP_FOREGROUND:
         return rip__fail(o, "foreground", "/dev/tty", code);
     case RIP__STEP_LIFELINE:

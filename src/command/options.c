@@ -31,7 +31,7 @@ static int check_stream(const struct rip_command_options *o, int i,
                         const struct rip_stdio *s)
 {
     bool has_path = s->kind == RIP_STDIO_FILE || s->kind == RIP_STDIO_APPEND;
-    if ((unsigned)s->kind > RIP_STDIO_STDOUT ||
+    if ((unsigned)s->kind > RIP_STDIO_PTY ||
         (i == 0 && s->kind == RIP_STDIO_APPEND) ||
         (i != 2 && s->kind == RIP_STDIO_STDOUT))
         return refuse_stream(o, i, "kind");
@@ -63,7 +63,7 @@ static int check_limits(const struct rip_command_options *o)
     if (!o->input && o->input_len > 0)
         return rip__refuse(o, "input_len without input");
     if (o->input && o->in.kind != RIP_STDIO_DEFAULT &&
-        o->in.kind != RIP_STDIO_PIPE)
+        o->in.kind != RIP_STDIO_PIPE && o->in.kind != RIP_STDIO_PTY)
         return rip__refuse(o, "input and in.kind");
     for (size_t i = 0; i < RIP__LENGTH(o->reserved); i++)
         if (o->reserved[i] != 0)
@@ -81,6 +81,21 @@ static enum rip_stdio_kind default_kind(const struct rip_command_options *o,
     return i == 0 ? RIP_STDIO_NULL : RIP_STDIO_PIPE;
 }
 
+/* Only with stdout is there anybody who reads what the terminal shows. */
+static int check_terminal(const struct rip__plan *p)
+{
+    const struct rip_command_options *o = p->options;
+    if (o->out.kind == RIP_STDIO_PTY)
+        return 0;
+    if (o->in.kind == RIP_STDIO_PTY)
+        return rip__refuse(o, "in.kind and out.kind");
+    if (o->err.kind == RIP_STDIO_PTY)
+        return rip__refuse(o, "err.kind and out.kind");
+    if (o->rows != 0)
+        return rip__refuse(o, "rows and out.kind");
+    return o->columns != 0 ? rip__refuse(o, "columns and out.kind") : 0;
+}
+
 static int resolve_streams(struct rip__plan *p, bool capture)
 {
     const struct rip_command_options *o = p->options;
@@ -93,7 +108,7 @@ static int resolve_streams(struct rip__plan *p, bool capture)
         if (p->stdio[i].kind == RIP_STDIO_DEFAULT)
             p->stdio[i].kind = default_kind(o, i, capture);
     }
-    return 0;
+    return check_terminal(p);
 }
 
 static int resolve_program(struct rip__plan *p, const char *const *argv)
@@ -140,6 +155,7 @@ int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
     *ret = (struct rip__plan){ .options = options ? options : &defaults,
                                .ours = { -1, -1, -1 },
                                .theirs = { -1, -1, -1 },
+                               .terminal = -1,
                                .lifeline = { -1, -1 } };
     int r = resolve(ret, argv, capture);
     if (r < 0)
@@ -151,6 +167,7 @@ void rip__plan_done(struct rip__plan *p)
 {
     rip__redirect_close(p->theirs);
     rip__redirect_close(p->ours);
+    rip__os_close(p->terminal);
     rip__os_close(p->lifeline[0]);
     rip__os_close(p->lifeline[1]);
     rip__attributes_done(p);

@@ -61,6 +61,48 @@ static int check_fd(const struct rip__plan *p, int i, int fd)
     return r < 0 ? rip__fail_fd(p, i, r) : 0;
 }
 
+int rip__terminal_resize(int fd, unsigned short rows, unsigned short columns)
+{
+    return rip__os_terminal_resize(fd, rows ? rows : 24,
+                                   columns ? columns : 80);
+}
+
+/* A copy of our end, for one direction. */
+static int copy_terminal(struct rip__plan *p, int i)
+{
+    p->ours[i] = rip__os_copy(p->terminal);
+    return p->ours[i] < 0 ? p->ours[i] : 0;
+}
+
+static int make_terminal(struct rip__plan *p)
+{
+    int fd[2];
+    int r = rip__os_terminal(fd);
+    if (r < 0)
+        return r;
+    p->terminal = fd[0];
+    p->theirs[1] = fd[1];
+    if (p->identity.has_uid) /* as login does it; if it may not, so be it */
+        (void)rip__os_give(fd[1], p->identity.uid);
+    r = rip__os_set_nonblock(p->terminal); /* of all copies */
+    if (r == 0)
+        r = rip__terminal_resize(p->terminal, p->options->rows,
+                                 p->options->columns);
+    if (r == 0)
+        r = copy_terminal(p, 1);
+    if (r == 0 && p->stdio[0].kind == RIP_STDIO_PTY)
+        r = copy_terminal(p, 0);
+    return r;
+}
+
+static int open_terminal(struct rip__plan *p)
+{
+    if (p->stdio[1].kind != RIP_STDIO_PTY)
+        return 0;
+    int r = make_terminal(p);
+    return r < 0 ? rip__fail(p->options, "pty", "/dev/ptmx", r) : 0;
+}
+
 static int open_stream(struct rip__plan *p, int i)
 {
     switch (p->stdio[i].kind) {
@@ -78,6 +120,10 @@ static int open_stream(struct rip__plan *p, int i)
         return 0;
     case RIP_STDIO_STDOUT:
         p->spawn.redirect[i] = same_as_out(p);
+        return 0;
+    case RIP_STDIO_PTY:
+        p->spawn.redirect[i] =
+            (struct rip__os_redirect){ RIP__COPY, p->theirs[1] };
         return 0;
     case RIP_STDIO_DEFAULT:
     case RIP_STDIO_INHERIT:
@@ -125,6 +171,8 @@ static int check_sources(const struct rip__plan *p)
 int rip__redirect_open(struct rip__plan *p)
 {
     int r = check_sources(p);
+    if (r == 0)
+        r = open_terminal(p);
     for (int i = 0; r == 0 && i < 3; i++)
         r = open_stream(p, i);
     if (r == 0 && p->options->die_with_parent)

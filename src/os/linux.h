@@ -34,6 +34,10 @@ struct rip__dirent {
 /* The last signal that the kernel knows. */
 #define RIP__SIGNALS 64
 
+/* Moves a descriptor that is 0, 1 or 2 above these; a negative one is an
+ * error, and stays it. */
+int rip__raise_above_2(int fd);
+
 /* How a system call can be missing: an old kernel, or a filter. */
 static inline bool rip__is_missing(long r)
 {

@@ -207,10 +207,11 @@ static long take_foreground(void)
 int rip__child_terminal(struct rip__child *c)
 {
     long r = 0;
-    if (c->spawn->controlling_terminal)
-        r = RIP__SYS(SYS_ioctl, 0, TIOCSCTTY, 0);
+    const int *terminal = c->spawn->terminal;
+    if (terminal)
+        r = RIP__SYS(SYS_ioctl, *terminal, TIOCSCTTY, 0);
     if (r < 0)
-        return rip__child_fail(c, RIP__STEP_TERMINAL, 0, r);
+        return rip__child_fail(c, RIP__STEP_TERMINAL, *terminal, r);
     if (c->spawn->foreground)
         r = take_foreground();
     return r < 0 ? rip__child_fail(c, RIP__STEP_FOREGROUND, 0, r) : 0;

@@ -21,12 +21,16 @@ void rip__os_close(int fd)
         (void)RIP__SYS(SYS_close, fd);
 }
 
-/* Moves a descriptor that is 0, 1 or 2 above these. */
-static int raise_above_2(int fd)
+int rip__os_copy(int fd)
+{
+    return (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+}
+
+int rip__raise_above_2(int fd)
 {
     if (fd < 0 || fd > 2)
         return fd;
-    int higher = (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    int higher = rip__os_copy(fd);
     rip__os_close(fd);
     return higher;
 }
@@ -37,8 +41,8 @@ int rip__os_pipe(int ret[2])
     int r = (int)RIP__SYS(SYS_pipe2, fd, O_CLOEXEC);
     if (r < 0)
         return r;
-    fd[0] = raise_above_2(fd[0]);
-    fd[1] = raise_above_2(fd[1]);
+    fd[0] = rip__raise_above_2(fd[0]);
+    fd[1] = rip__raise_above_2(fd[1]);
     if (fd[0] < 0 || fd[1] < 0) {
         rip__os_close(fd[0]);
         rip__os_close(fd[1]);
@@ -55,7 +59,7 @@ int rip__os_open(const char *path, int flags, mode_t mode)
     do
         r = RIP__SYS(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode);
     while (r == -EINTR);
-    return raise_above_2((int)r);
+    return rip__raise_above_2((int)r);
 }
 
 int rip__os_set_nonblock(int fd)
@@ -70,6 +74,11 @@ int rip__os_check(int fd)
 {
     long r = RIP__SYS(SYS_fcntl, fd, F_GETFD);
     return r < 0 ? (int)r : 0;
+}
+
+int rip__os_give(int fd, uid_t uid)
+{
+    return (int)RIP__SYS(SYS_fchown, fd, uid, -1);
 }
 
 ssize_t rip__os_read(int fd, void *buf, size_t cap)

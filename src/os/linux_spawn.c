@@ -269,11 +269,11 @@ static bool is_of_cgroup(const struct rip__child *c, long error)
 
 /* No standard stream of ours becomes a pidfd by accident, unless there is no
  * other number left: the program runs already. */
-static int raise_above_2(int pidfd)
+static int raise_pidfd(int pidfd)
 {
     if (pidfd > 2)
         return pidfd;
-    int higher = (int)RIP__SYS(SYS_fcntl, pidfd, F_DUPFD_CLOEXEC, 3);
+    int higher = rip__os_copy(pidfd);
     if (higher < 0)
         return pidfd;
     rip__os_close(pidfd);
@@ -311,7 +311,7 @@ static int spawn_once(struct rip__os_spawned *ret,
         return r;
     }
     ret->pid = (pid_t)pid;
-    ret->pidfd = raise_above_2(pidfd);
+    ret->pidfd = raise_pidfd(pidfd);
     return 0;
 }
 

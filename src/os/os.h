@@ -52,6 +52,9 @@ void rip__os_close(int fd);
  * are closed: a standard stream is nothing to come to by accident. */
 int rip__os_pipe(int ret[2]);
 
+/* Another descriptor for the same open file, not 0, 1 or 2. */
+int rip__os_copy(int fd);
+
 /* Opens a file, with O_CLOEXEC added. The same goes for its number. */
 int rip__os_open(const char *path, int flags, mode_t mode);
 
@@ -59,6 +62,9 @@ int rip__os_set_nonblock(int fd);
 
 /* 0 if it is open, else -EBADF. */
 int rip__os_check(int fd);
+
+/* Makes a user the owner of an open file. */
+int rip__os_give(int fd, uid_t uid);
 
 /* Reads or writes once; may do less than asked. 0 from read: end of file.
  * A write to a closed pipe gives -EPIPE and raises no SIGPIPE, neither in
@@ -72,6 +78,28 @@ int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline);
 /* The whole of a small file (procfs, cgroupfs) as a string: its length, or
  * -EMSGSIZE when it does not fit in cap - 1 bytes. */
 ssize_t rip__os_slurp(const char *path, char *buf, size_t cap);
+
+/* ---- terminals -------------------------------------------------------- */
+
+/* A new pseudo-terminal: ret[0] is our end, where its keyboard and its screen
+ * are, ret[1] is that of a program. Neither is 0, 1 or 2, nor becomes a
+ * controlling terminal. A read of ret[0] gives -EIO when all has been read
+ * and nobody has the other end open. */
+int rip__os_terminal(int ret[2]);
+
+/* Says how large it is: to our end. */
+int rip__os_terminal_resize(int fd, unsigned short rows,
+                            unsigned short columns);
+
+/* Whether nobody has the other end open. Written to then, our end keeps what
+ * it gets until it is full. */
+bool rip__os_terminal_is_deserted(int fd);
+
+/* The keys that mean end-of-file where `last` was the last one typed (-1:
+ * none was), and how many these are: within a line it takes the key twice, as
+ * the first one only sends off what there is of the line. 0: there is no such
+ * key. */
+int rip__os_terminal_eof(int fd, int last, char ret[2]);
 
 /* ---- spawn ------------------------------------------------------------ */
 
@@ -124,9 +152,9 @@ struct rip__os_spawn {
     struct rip__os_redirect redirect[3];
     const struct rip__os_fd *fds; /* by ascending target, each once */
     size_t n_fds;
-    int *fds_room;             /* for n_fds: where the sources are meanwhile */
-    bool controlling_terminal; /* descriptor 0 becomes it */
-    bool foreground;           /* the group becomes the terminal's */
+    int *fds_room;       /* for n_fds: where the sources are meanwhile */
+    const int *terminal; /* which of 0 to 2 becomes the controlling one */
+    bool foreground;     /* the group becomes the terminal's */
     const int *lifeline; /* the reading end of a pipe: SIGKILL when the last
                             writing end is closed */
     int nice;
@@ -153,7 +181,7 @@ enum rip__os_step {
     RIP__STEP_SETPGID,
     RIP__STEP_SETSID,
     RIP__STEP_REDIRECT, /* `index`: which of 0 to 2, or 3 + which of fds */
-    RIP__STEP_TERMINAL,
+    RIP__STEP_TERMINAL, /* `index`: which of 0 to 2 */
     RIP__STEP_FOREGROUND,
     RIP__STEP_LIFELINE,
     RIP__STEP_NICE,

@@ -49,6 +49,7 @@ static const struct fault_call table[] = {
     CALL_ARG(fcntl, F_DUPFD, E(EMFILE)),
     CALL(fcntl),
     CALL(ioctl, E(ENOTTY)),
+    CALL(fchown, E(EPERM)),
     CALL(fstat, E(ENOMEM)),
     CALL(newfstatat, E(EACCES), E(ENOMEM)),
     CALL(statx, E(EACCES), E(ENOMEM), E(ENOSYS)),
