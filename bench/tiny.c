@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The program that spawn_bench starts, where there is no tiny_ARCH.c: linked
+/* The program that commands_bench starts, where there is no tiny_ARCH.c: linked
  * statically, it does next to nothing before and after this. */
 int main(void)
 {

@@ -3,7 +3,8 @@
 # ./dev bench [module [figure...]]: see bench/README.md.
 
 dev_bench() {
-  (need libuv.pc:libuv1-dev parallel:parallel sponge:moreutils) ||
+  (need libuv.pc:libuv1-dev gio-2.0.pc:libglib2.0-dev /usr/bin/python3:python3 \
+    parallel:parallel sponge:moreutils) ||
     say 'Going on: what is compared with them is passed over.'
   configure build-bench --buildtype=release -Dtests=false -Dbench=true
   compile build-bench

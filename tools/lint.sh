@@ -7,7 +7,8 @@
 dev_lint() {
   [ $# -eq 0 ] || die "lint takes no $1"
   need c++:g++ clang:clang clang-tidy:clang-tidy clang-format:clang-format \
-    cppcheck:cppcheck shellcheck:shellcheck mandoc:mandoc libuv.pc:libuv1-dev
+    cppcheck:cppcheck shellcheck:shellcheck mandoc:mandoc libuv.pc:libuv1-dev \
+    gio-2.0.pc:libglib2.0-dev
   processors=$(getconf _NPROCESSORS_ONLN)
   passed=0
   failed=0

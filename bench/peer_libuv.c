@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "spawn_ways.h"
-
-#include <errno.h>
-
-#if HAVE_LIBUV
+#include "commands.h"
 
 #include <uv.h>
 
-const char *spawn_libuv_missing(void)
-{
-    return NULL;
-}
+spawn_fn spawn_libuv;
 
 static void ended(uv_process_t *process, int64_t status, int signal)
 {
@@ -18,10 +11,10 @@ static void ended(uv_process_t *process, int64_t status, int signal)
     uv_close((uv_handle_t *)process, NULL);
 }
 
-int spawn_libuv(void)
+int spawn_libuv(char *program)
 {
     int result = 1;
-    char *argv[] = { spawn_program, NULL };
+    char *argv[] = { program, NULL };
     uv_stdio_container_t stdio[3];
     for (int i = 0; i < 3; i++) {
         stdio[i].flags = UV_INHERIT_FD;
@@ -29,7 +22,7 @@ int spawn_libuv(void)
     }
     uv_process_options_t options = {
         .exit_cb = ended,
-        .file = spawn_program,
+        .file = program,
         .args = argv,
         .stdio_count = 3,
         .stdio = stdio,
@@ -41,17 +34,3 @@ int spawn_libuv(void)
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     return r < 0 ? r : result;
 }
-
-#else
-
-const char *spawn_libuv_missing(void)
-{
-    return "built without libuv (Debian package libuv1-dev)";
-}
-
-int spawn_libuv(void)
-{
-    return -ENOSYS;
-}
-
-#endif

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""What CPython takes for the same. For each byte on stdin it does it once, and
+writes the nanoseconds that it took, as an int64, to stdout.
+
+    peer_python.py spawn PROGRAM     Popen and wait
+    peer_python.py capture WORD...   run, with the output captured
+"""
+import os
+import struct
+import subprocess
+import sys
+import time
+
+
+def spawn(argv):
+    start = time.monotonic_ns()
+    status = subprocess.Popen(argv).wait()
+    end = time.monotonic_ns()
+    assert status == 0, status
+    return end - start
+
+
+def capture(argv):
+    start = time.monotonic_ns()
+    done = subprocess.run(argv, capture_output=True)
+    end = time.monotonic_ns()
+    assert done.returncode == 0, done
+    assert done.stdout == b"x\n" and done.stderr == b"", done
+    return end - start
+
+
+take = {"spawn": spawn, "capture": capture}[sys.argv[1]]
+while os.read(0, 1):
+    os.write(1, struct.pack("=q", take(sys.argv[2:])))
