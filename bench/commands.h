@@ -17,7 +17,9 @@ struct topic {
     int count;
 };
 
-extern const struct topic spawn_topic; /* start and wait */
+extern const struct topic spawn_topic;       /* start and wait */
+extern const struct topic capture_topic;     /* a short output, kept */
+extern const struct topic communicate_topic; /* a gigabyte, in and out */
 
 /* ---- commands_parent.c: the process that starts programs --------------- */
 

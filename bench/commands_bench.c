@@ -25,7 +25,8 @@ static void set_environment(void)
 int main(int argc, char **argv)
 {
     enum { MOST = 64 };
-    const struct topic topics[] = { spawn_topic };
+    const struct topic topics[] = { spawn_topic, capture_topic,
+                                    communicate_topic };
     struct bench_figure figures[MOST];
     struct bench b = { .print_facts = print_versions, .figures = figures };
     set_environment();
