@@ -43,7 +43,14 @@ int spawn_ours_pipes(char *program)
 
 int spawn_ours_options(char *program)
 {
-    return ours(program, &(struct rip_command_options){ .cwd = "/" });
+    const struct rip_limit limits[] = { { RLIMIT_CORE, 0, 0 },
+                                        { RLIMIT_NOFILE, 256, 256 } };
+    return ours(program, &(struct rip_command_options){
+                             .cwd = "/",
+                             .user = "nobody",
+                             .limits = limits,
+                             .n_limits = 2,
+                         });
 }
 
 /* ---- posix_spawn ------------------------------------------------------ */
