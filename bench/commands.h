@@ -36,7 +36,8 @@ int become_parent(const struct parent *p);
 /* A child is put on the CPU of its parent or on another, as the scheduler
  * likes it at the time; to wake another can cost as much as the spawn, and
  * what is random would be measured. Whoever spawns sleeps until the child has
- * ended, so that a second CPU has no use. */
+ * ended, so that a second CPU has no use. (A pump and its cat could use
+ * one, but then how often they wake each other is what is measured.) */
 void stay_on_one_cpu(void);
 
 /* Not in more memory than this machine can spare: 0, or bench_fail. */

@@ -27,6 +27,7 @@ static char *input;
 static int prepare_input(void)
 {
     const size_t part = 2 << 20;
+    stay_on_one_cpu();
     int fd = memfd_create("input", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)part) < 0)
         return bench_fail("memfd: %s", rip_strerror(-errno));
