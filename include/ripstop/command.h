@@ -32,8 +32,9 @@
  * they have gone (setsid, double fork), those that have in their environment
  * what the command began with: the variable RIPSTOP_TREE, an id that no other
  * command has. A program that both daemonises and wipes its environment
- * escapes. With RIP_ENV_REPLACE, or where `env` names RIPSTOP_TREE, there is
- * no such variable.
+ * escapes, unless the command has a control group of its own (`cgroup`). With
+ * RIP_ENV_REPLACE, or where `env` names RIPSTOP_TREE, there is no such
+ * variable.
  *
  * Caveats
  *

@@ -120,8 +120,8 @@ struct rip_limit {
  *     "option"  "err.path"     -EINVAL
  *
  * Steps are, in the order in which they are taken: option, memory, user and
- * group (looking them up), pty, pipe, open, lifeline (die_with_parent), clone,
- * setpgid, setsid, redirect, terminal, foreground, nice, affinity,
+ * group (looking them up), pty, pipe, open, lifeline (die_with_parent), cgroup,
+ * clone, setpgid, setsid, redirect, terminal, foreground, nice, affinity,
  * rlimit, setgroups, setgid, setuid, close, chdir, no_new_privs, exec,
  * interpreter (the program is there, but not the interpreter that it names).
  * `step` is a constant string; `subject` may be empty, and its end is cut
@@ -263,6 +263,14 @@ struct rip_command_options {
      * program, counts as this process.
      */
     bool die_with_parent;
+
+    /* The directory of a control group (version 2) that we may write to, and
+     * that has no processes itself or no controllers for its children: the
+     * command gets a new one below it, which nothing that it starts can leave
+     * without privileges, so that all of it is reached by a stop
+     * (RIP_TREE_CGROUP). The new one is removed when the command is freed,
+     * unless something still runs in it. NULL: none. */
+    const char *cgroup;
 
     /* Seconds between a polite request to end and SIGKILL, and the time that
      * a capturing call waits for the end of the output once the command

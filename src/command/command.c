@@ -29,6 +29,8 @@ static void destroy(rip_command *c)
         rip__os_close(c->held[i].pidfd);
     rip__free(c->held);
     rip__os_close(c->lifeline);
+    if (c->owner == getpid())
+        rip__os_cgroup_done(&c->cgroup);
     hang_up(c);
     rip__stream_done(&c->out[1]);
     rip__os_close(c->pidfd);
@@ -78,6 +80,7 @@ static rip_command *make(const struct rip_command_options *o)
     pthread_mutex_init(&c->lock, NULL);
     c->pid = c->pidfd = c->lifeline = c->terminal = c->last_typed = -1;
     c->in = c->out[0].fd = c->out[1].fd = -1;
+    c->cgroup.parent = c->cgroup.dir = -1;
     c->owner = getpid();
     c->input = o->input;
     c->input_len = o->input_len;
@@ -103,6 +106,8 @@ static void adopt_fds(rip_command *c, struct rip__plan *p)
     p->terminal = -1;
     c->lifeline = p->lifeline[1];
     p->lifeline[1] = -1;
+    c->cgroup = p->cgroup;
+    p->cgroup.parent = p->cgroup.dir = -1;
 }
 
 /* The program may be open for writing nowhere (ETXTBSY). Where another thread

@@ -38,6 +38,7 @@ struct rip_command {
     rip_time started;
     int64_t inherited_peak; /* our peak memory when it was loaded */
     int lifeline; /* open as long as it may live; -1: it does not mind */
+    struct rip__os_cgroup cgroup; /* its own, or none */
 
     /* Our end of its terminal, -1: it has none. `in` and `out` have copies:
      * so they can be watched and closed as pipes are, while this one keeps the
@@ -76,10 +77,11 @@ struct rip__plan {
     const struct rip_command_options *options; /* never NULL */
     struct rip_stdio stdio[3];                 /* none is DEFAULT */
     struct rip__os_spawn spawn;
-    int ours[3];         /* our ends of pipes, or -1 */
-    int theirs[3];       /* what the child gets and we close, or -1 */
-    int terminal;        /* our end of one, of which `ours` has copies; or -1 */
-    int lifeline[2];     /* the child's end and ours, or -1 */
+    int ours[3];     /* our ends of pipes, or -1 */
+    int theirs[3];   /* what the child gets and we close, or -1 */
+    int terminal;    /* our end of one, of which `ours` has copies; or -1 */
+    int lifeline[2]; /* the child's end and ours, or -1 */
+    struct rip__os_cgroup cgroup;
     const char *program; /* what is told of when it can not be run */
     const char **env;
     const char **paths;
@@ -115,6 +117,9 @@ void rip__attributes_done(struct rip__plan *p);
 int rip__identity_resolve(struct rip__plan *p);
 
 /* ---- environment.c ---- */
+
+/* An id that no two commands of this boot have alike. */
+void rip__make_mark(char mark[RIP__MARK_SIZE]);
 
 /* The child's environment, with the mark of its tree; and the paths that the
  * program may have. Each is one allocation. */

@@ -56,8 +56,7 @@ static const char *value_of(const char *name, const char *const *env)
  * variable, gets no mark.
  */
 
-/* No two commands of this boot have the same. */
-static void make_mark(char mark[RIP__MARK_SIZE])
+void rip__make_mark(char mark[RIP__MARK_SIZE])
 {
     static atomic_uint counter;
     struct rip__text t = { mark, RIP__MARK_SIZE, 0 };
@@ -118,7 +117,7 @@ int rip__environment(const char ***ret, char mark[RIP__MARK_SIZE],
     size_t text = 0;
     const char *outer = value_of(RIP__OS_MARK, ours);
     if (extend && !is_named(RIP__OS_MARK, o->env, n_changes)) {
-        make_mark(mark);
+        rip__make_mark(mark);
         text = format_mark(NULL, 0, outer, mark) + 1;
     }
     const char **env = rip__alloc(n * sizeof *env + text);

@@ -52,7 +52,7 @@ int rip__fail_spawn(const struct rip__plan *p, const struct rip__os_spawned *s,
     const char *user = o->user ? o->user : "";
     switch (s->step) {
     case RIP__STEP_CGROUP:
-        return rip__fail(o, "cgroup", program, code);
+        return rip__fail(o, "cgroup", o->cgroup, code);
     case RIP__STEP_SETPGID:
         return rip__fail(o, "setpgid", program, code);
     case RIP__STEP_SETSID:

@@ -156,7 +156,8 @@ int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
                                .ours = { -1, -1, -1 },
                                .theirs = { -1, -1, -1 },
                                .terminal = -1,
-                               .lifeline = { -1, -1 } };
+                               .lifeline = { -1, -1 },
+                               .cgroup = { .parent = -1, .dir = -1 } };
     int r = resolve(ret, argv, capture);
     if (r < 0)
         rip__plan_done(ret);
@@ -170,6 +171,7 @@ void rip__plan_done(struct rip__plan *p)
     rip__os_close(p->terminal);
     rip__os_close(p->lifeline[0]);
     rip__os_close(p->lifeline[1]);
+    rip__os_cgroup_done(&p->cgroup);
     rip__attributes_done(p);
     rip__free(p->env);
     rip__free(p->paths);

@@ -168,6 +168,18 @@ static int check_sources(const struct rip__plan *p)
     return r;
 }
 
+static int make_cgroup(struct rip__plan *p)
+{
+    const char *parent = p->options->cgroup;
+    char name[RIP__MARK_SIZE + 8] = "ripstop-";
+    rip__make_mark(name + strlen(name));
+    int r = rip__os_cgroup_new(&p->cgroup, parent, name);
+    if (r < 0)
+        return rip__fail(p->options, "cgroup", parent, r);
+    p->spawn.cgroup = &p->cgroup.dir;
+    return 0;
+}
+
 int rip__redirect_open(struct rip__plan *p)
 {
     int r = check_sources(p);
@@ -177,5 +189,7 @@ int rip__redirect_open(struct rip__plan *p)
         r = open_stream(p, i);
     if (r == 0 && p->options->die_with_parent)
         r = open_lifeline(p);
+    if (r == 0 && p->options->cgroup)
+        r = make_cgroup(p);
     return r;
 }

@@ -9,7 +9,8 @@
  * mark in the environment: what left the group is found by its mark, what
  * lost the mark by its parents, as long as they live. All of the tree that is
  * seen when it is signalled is held by pidfds, and can be waited for and
- * killed later, when its parents are gone.
+ * killed later, when its parents are gone. With a control group of its own
+ * the tree is what is in that, and nothing else has to be looked through.
  *
  * c->lock is held wherever the group is signalled: nobody reaps the leader
  * meanwhile, so the group's number is still its own.
@@ -21,6 +22,12 @@ static bool has_ended(int pidfd)
 {
     struct pollfd p = { .fd = pidfd, .events = POLLIN };
     return rip__os_poll(&p, 1, RIP_NOW) > 0;
+}
+
+/* All of whose tree is in a control group of its own. */
+static bool in_cgroup(const rip_command *c)
+{
+    return c->cgroup.dir >= 0;
 }
 
 /* Lets go of those that have ended, so that a command which is signalled again
@@ -80,6 +87,10 @@ static void hold(void *arg, const struct rip__os_member *m)
 static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
 {
     struct look l = { .c = c };
+    if (in_cgroup(c)) {
+        int r = rip__os_cgroup_members(&c->cgroup, c->pid, hold, &l);
+        return r < 0 ? r : l.error < 0 ? l.error : l.grew;
+    }
     const struct rip__os_root root = {
         .pid = there ? c->pid : 0,
         .group = there && c->own_group ? c->pid : 0,
@@ -117,6 +128,8 @@ static void note_reach(rip_command *c, enum rip_tree reach, int looked)
 {
     if (looked < 0)
         c->tree = RIP_TREE_PARTIAL;
+    else if (in_cgroup(c))
+        c->tree = RIP_TREE_CGROUP;
     else if (reach == RIP_TREE_SWEEP || c->tree != RIP_TREE_SWEEP)
         c->tree = reach;
 }
@@ -130,13 +143,16 @@ static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
     /* Not only we can have reaped it, and then the group is anybody's. */
     bool there =
         !c->reaped && rip__os_child_signal(c->pidfd, c->pid, 0) != -ESRCH;
+    bool by_group = there && c->own_group && !in_cgroup(c);
     prune_held(c);
-    if (looked == 0)
+    if (looked == 0 || in_cgroup(c))
         looked = hold_tree(c, all, there);
+    if (in_cgroup(c) && sig == SIGKILL)
+        (void)rip__os_cgroup_kill(&c->cgroup); /* else one by one */
     if (there)
-        r = c->own_group ? rip__os_group_signal(c->pidfd, c->pid, sig)
-                         : rip__os_child_signal(c->pidfd, c->pid, sig);
-    if (signal_held(c, sig, there && c->own_group, &looked)) {
+        r = by_group ? rip__os_group_signal(c->pidfd, c->pid, sig)
+                     : rip__os_child_signal(c->pidfd, c->pid, sig);
+    if (signal_held(c, sig, by_group, &looked)) {
         note_reach(c, RIP_TREE_SWEEP, looked);
         r = 0;
     } else if (r == 0) {
@@ -150,7 +166,10 @@ static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
 static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
 {
     struct rip__os_processes *all = NULL;
-    int looked = rip__os_processes_read(&all), result = -ESRCH;
+    int looked = 0, result = -ESRCH;
+    for (size_t i = 0; !all && looked == 0 && i < n; i++)
+        if (!in_cgroup(list[i]))
+            looked = rip__os_processes_read(&all);
     for (size_t i = 0; i < n; i++) {
         pthread_mutex_lock(&list[i]->lock);
         int r = signal_locked(list[i], sig, all, looked, again);

@@ -53,13 +53,18 @@ int rip__os_pipe(int ret[2])
     return 0;
 }
 
-int rip__os_open(const char *path, int flags, mode_t mode)
+int rip__os_open_at(int dir, const char *path, int flags, mode_t mode)
 {
     long r;
     do
-        r = RIP__SYS(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode);
+        r = RIP__SYS(SYS_openat, dir, path, flags | O_CLOEXEC, mode);
     while (r == -EINTR);
     return rip__raise_above_2((int)r);
+}
+
+int rip__os_open(const char *path, int flags, mode_t mode)
+{
+    return rip__os_open_at(AT_FDCWD, path, flags, mode);
 }
 
 int rip__os_set_nonblock(int fd)

@@ -57,6 +57,7 @@ int rip__os_copy(int fd);
 
 /* Opens a file, with O_CLOEXEC added. The same goes for its number. */
 int rip__os_open(const char *path, int flags, mode_t mode);
+int rip__os_open_at(int dir, const char *path, int flags, mode_t mode);
 
 int rip__os_set_nonblock(int fd);
 
@@ -282,6 +283,30 @@ struct rip__os_member {
 int rip__os_tree(struct rip__os_processes *all, const struct rip__os_root *root,
                  void (*found)(void *arg, const struct rip__os_member *m),
                  void *arg);
+
+/* A control group (version 2) that we have made: `dir` is the group itself.
+ * Both descriptors are -1 when there is none. */
+struct rip__os_cgroup {
+    int parent, dir;
+    char name[80];
+};
+
+/* Makes one below the group whose directory is `path`. */
+int rip__os_cgroup_new(struct rip__os_cgroup *ret, const char *path,
+                       const char *name);
+
+/* Takes it away, unless it still has members. */
+void rip__os_cgroup_done(struct rip__os_cgroup *g);
+
+/* SIGKILL for all of its members, and those they are just starting. -ENOENT
+ * before Linux 5.14. */
+int rip__os_cgroup_kill(const struct rip__os_cgroup *g);
+
+/* Its live members without `but`; as rip__os_tree. */
+int rip__os_cgroup_members(const struct rip__os_cgroup *g, pid_t but,
+                           void (*found)(void *arg,
+                                         const struct rip__os_member *m),
+                           void *arg);
 
 /* ---- the process ------------------------------------------------------ */
 

@@ -322,18 +322,26 @@ TEST(a_group_comes_to_the_foreground)
 
 /* ---- limits ----------------------------------------------------------- */
 
-TEST(umask_nice_and_limits_are_set)
+TEST(nice_is_added_to_ours)
+{
+    int ours = getpriority(PRIO_PROCESS, 0);
+    char want[16];
+    snprintf(want, sizeof want, "%d\n", ours + 3 < 19 ? ours + 3 : 19);
+    CHECK_STR(SAYS("nice", .nice = 3), want);
+    CHECK_INT(getpriority(PRIO_PROCESS, 0), ==, ours);
+}
+
+TEST(umask_and_limits_are_set)
 {
     const struct rip_limit limits[] = { { RLIMIT_NOFILE, 50, 60 },
                                         { RLIMIT_CPU, 100, 100 },
                                         { RLIMIT_CORE, 0, 0 } };
-    CHECK_STR(SAYS("umask; nice; ulimit -Sn; ulimit -Hn; ulimit -St",
-                   .umask = &(mode_t){ 0027 }, .nice = 3, .limits = limits,
-                   .n_limits = 3),
-              "0027\n3\n50\n60\n100\n");
+    CHECK_STR(SAYS("umask; ulimit -Sn; ulimit -Hn; ulimit -St",
+                   .umask = &(mode_t){ 0027 }, .limits = limits, .n_limits = 3),
+              "0027\n50\n60\n100\n");
     mode_t before = umask(0);
     umask(before);
-    CHECK_INT(getpriority(PRIO_PROCESS, 0), ==, 0);
+    CHECK_INT(before, !=, 0027);
 }
 
 TEST(impossible_limits_are_refused)

@@ -55,6 +55,8 @@ static const struct fault_call table[] = {
     CALL(statx, E(EACCES), E(ENOMEM), E(ENOSYS)),
     CALL(readlinkat, E(EACCES), E(ENOMEM)),
     CALL(faccessat, E(ENOENT), E(EACCES)),
+    CALL(mkdirat, E(EACCES), E(ENOMEM), E(ENOSPC)),
+    CALL(unlinkat),
     CALL(getdents64, E(ENOMEM)),
     CALL(lseek),
     CALL(chdir, E(ENOENT), E(EACCES), E(ENOMEM)),
