@@ -59,6 +59,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>     /* FILE */
 #include <sys/types.h> /* pid_t, ssize_t */
 
 #include <ripstop/base.h>
@@ -141,6 +142,10 @@ RIP_API int rip_command_fd(const rip_command *c);
  * then, as the next file that is opened may get the same number. All that is
  * still open is closed by rip_command_free.
  *
+ * What rip_command_line, or stdio upon rip_command_stream, has read ahead is no
+ * longer in the pipe, and does not make it readable: take lines until there is
+ * none, with RIP_NOW, before waiting.
+ *
  * One caller at a time a stream.
  */
 RIP_API int rip_command_pipe(const rip_command *c, int which);
@@ -182,6 +187,9 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_write(rip_command *c,
  * program has left so much unread that there is no room for that, it waits for
  * room for 1 second, and then leaves stdin open: this can be called again.
  *
+ * Where rip_command_stream(c, 0) holds what it has not flushed it blocks until
+ * the command has read that, closed its stdin or ended.
+ *
  * One caller at a time with rip_command_write.
  */
 RIP_API void rip_command_close_input(rip_command *c);
@@ -199,6 +207,59 @@ RIP_API void rip_command_close_input(rip_command *c);
 RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
                                                   void *buf, size_t cap,
                                                   rip_time deadline);
+
+/*
+ * Reads one line of stdout, as getline(3): *line is a buffer of *cap bytes
+ * from malloc, or NULL, that grows as needed and is the caller's to free.
+ * Gives the length of the line with its newline, which the last line may lack;
+ * 0 is the end of the stream. A NUL follows the line.
+ *
+ *     char *line = NULL;
+ *     size_t cap = 0;
+ *     while ((n = rip_command_line(c, &line, &cap, rip_after(10))) > 0)
+ *         fputs(line, stdout);
+ *     free(line);
+ *
+ *     -ETIMEDOUT  no whole line came until the deadline; what came of it is
+ *                 kept for the next call, of whichever function that reads
+ *     -EINVAL     stdout is no pipe
+ *     -ENOMEM     nothing is lost
+ *
+ * One caller at a time.
+ */
+RIP_API RIP_CHECK_RESULT ssize_t rip_command_line(rip_command *c, char **line,
+                                                  size_t *cap,
+                                                  rip_time deadline);
+
+/*
+ * A stdio stream upon a pipe of the command: `which` is 0 to write to its
+ * stdin, 1 or 2 to read from its stdout or stderr. It is a view of the same
+ * bytes that read, write, line and communicate see, without a deadline: these
+ * go on where the last call left off, apart from what stdio itself has read
+ * ahead or not yet flushed. (Use setvbuf(3) to have it do neither;
+ * communicate takes what is not flushed, and feeds it first.) Writing raises
+ * no SIGPIPE, it fails with EPIPE. There is no descriptor that fileno(3) could
+ * give: see rip_command_pipe.
+ *
+ *     FILE *in = rip_command_stream(c, 0);
+ *     fprintf(in, "%s\n", name);
+ *     rip_command_close_input(c);
+ *
+ * It belongs to the command, and asking again gives the same. Nobody needs to
+ * close it: rip_command_free does, without waiting; what its pipe does not
+ * take at once is lost then, so close the input first. After
+ * rip_command_close_input, which flushes it, writing fails with EPIPE.
+ * fclose(3) on it closes its pipe too, and it is gone.
+ *
+ * NULL when there is no such pipe, or no memory.
+ *
+ * Like all streams for writing it is flushed by exit(3) and fflush(NULL), which
+ * then wait for the command to read. In a child of fork(2) nothing is written.
+ *
+ * One caller at a time a stream; with stdin's also for write, communicate and
+ * close_input.
+ */
+RIP_API FILE *rip_command_stream(rip_command *c, int which);
 
 /*
  * Tells a command that runs on a terminal of ours (RIP_STDIO_PTY) that the
@@ -300,8 +361,8 @@ struct rip_output {
  *     -EMSGSIZE   more than `max_output` came (RIP_OVERFLOW_FAIL); `ret` is
  *                 as above
  *
- * `ret` holds all that came since the start and was not taken by
- * rip_command_read. It is untouched on every other failure.
+ * `ret` holds all that came since the start and was not taken by read, line or
+ * stdio. It is untouched on every other failure.
  *
  * Blocks until the deadline; without one, until the command has ended and
  * `grace` seconds more if others hold its output.

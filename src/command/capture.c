@@ -62,13 +62,12 @@ static int arm(const rip_command *c, struct pump *p)
  * would read it: an end that a command may choose, and no error. */
 static int feed(rip_command *c)
 {
-    ssize_t r = 0;
-    if (c->input_done < c->input_len)
-        r = rip__input_write(c, (const char *)c->input + c->input_done,
-                             c->input_len - c->input_done);
+    size_t left = c->input_len - c->input_done;
+    const char *from = left > 0 ? (const char *)c->input + c->input_done : NULL;
+    ssize_t r = rip__input_write(c, from, left);
     if (r > 0)
         c->input_done += (size_t)r;
-    if (r == -EPIPE || c->input_done == c->input_len)
+    if (r == -EPIPE || (r >= 0 && c->input_done == c->input_len))
         (void)rip__input_end(c); /* or at the next round */
     return r == -EAGAIN || r == -EPIPE || r > 0 ? 0 : (int)r;
 }
@@ -128,7 +127,7 @@ static int pump(rip_command *c, rip_time deadline)
     if (deadline == RIP_NOW)
         deadline = rip__os_clock(); /* one round, however much there is */
     c->pipe_held = false;
-    if (c->in >= 0 && c->input_done == c->input_len)
+    if (c->in >= 0 && c->input_done == c->input_len && c->unsent.len == 0)
         (void)rip__input_end(c);
     while (r == 0 && (arm(c, &p) > 0 || !p.ended)) {
         rip_time until = rip__sooner(deadline, p.give_up);
@@ -235,6 +234,10 @@ int rip_command_communicate(rip_command *c, const void *input, size_t len,
     }
     if (c->input_done > c->input_len)
         return -EINVAL; /* shorter than what has been fed already */
+    int r = rip__file_collect(c);
+    if (r < 0)
+        return r;
+    c->out[0].searched = 0; /* limits may cut it */
     return deliver(c, pump(c, deadline), ret, deadline);
 }
 

@@ -31,7 +31,9 @@ static void destroy(rip_command *c)
     rip__os_close(c->lifeline);
     if (c->owner == getpid())
         rip__os_cgroup_done(&c->cgroup);
+    rip__files_done(c);
     hang_up(c);
+    rip__buffer_done(&c->unsent);
     rip__stream_done(&c->out[1]);
     rip__os_close(c->pidfd);
     pthread_mutex_destroy(&c->lock);
@@ -82,6 +84,7 @@ static rip_command *make(const struct rip_command_options *o)
     c->in = c->out[0].fd = c->out[1].fd = -1;
     c->cgroup.parent = c->cgroup.dir = -1;
     c->owner = getpid();
+    c->file_deadline = RIP_FOREVER;
     c->input = o->input;
     c->input_len = o->input_len;
     c->max_output = o->max_output;
@@ -186,6 +189,14 @@ int rip_command_fd(const rip_command *c)
     return c->pidfd;
 }
 
+int rip_command_resize(rip_command *c, unsigned short rows,
+                       unsigned short columns)
+{
+    if (c->terminal < 0)
+        return -EINVAL;
+    return rip__terminal_resize(c->terminal, rows, columns);
+}
+
 /* ---- wait ------------------------------------------------------------- */
 
 int rip__command_await(rip_command *c, rip_time deadline)
@@ -282,6 +293,7 @@ rip_command *rip_command_free(rip_command *c)
     bool left = false;
     if (c->owner == getpid() && !c->reaped &&
         rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT) {
+        rip__input_flush(c, RIP_NOW);
         if (c->terminal >= 0)
             hang_up(c);
         else

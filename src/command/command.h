@@ -3,6 +3,7 @@
 #define RIP_COMMAND_COMMAND_H
 
 #include <pthread.h>
+#include <stdio.h> /* FILE */
 
 #include <ripstop/command.h>
 
@@ -17,6 +18,14 @@ struct rip__stream {
     bool terminal; /* it is no pipe but the screen of a terminal */
     struct rip__buffer buffer;
     size_t start;
+    size_t searched; /* so many of those bytes are known to be no newline */
+};
+
+/* One of the streams as stdio sees it. */
+struct rip__file {
+    FILE *file; /* NULL: not asked for */
+    rip_command *command;
+    int which;
 };
 
 /* Room for the id that marks a tree. */
@@ -51,6 +60,11 @@ struct rip_command {
     bool keyboard;  /* it is no pipe but the keyboard of a terminal */
     int last_typed; /* there; -1: nothing yet */
     struct rip__stream out[2];
+    struct rip__file files[3];
+    rip_time file_deadline;    /* of what their owner flushes */
+    bool collecting;           /* what is flushed goes to `unsent` */
+    struct rip__buffer unsent; /* goes to stdin before all else, */
+    size_t unsent_done;        /* of which so much has gone */
     const void *input;
     size_t input_len, input_done;
     size_t max_output;
@@ -165,10 +179,24 @@ int rip__command_await(rip_command *c, rip_time deadline);
 /* Reads once from the pipe into the stream's buffer: as rip_command_read,
  * but -EAGAIN when there is nothing. Closes the pipe at its end. */
 ssize_t rip__stream_fill(struct rip__stream *s);
+ssize_t rip__stream_read(struct rip__stream *s, void *buf, size_t cap,
+                         rip_time deadline);
 void rip__stream_done(struct rip__stream *s);
 
-/* Writes once to stdin: as rip__os_write. -EPIPE: nobody reads it. */
+/* Waits until a descriptor is ready: above 0, or -ETIMEDOUT. Once the deadline
+ * has passed nobody who always has more to read, or always makes room, keeps
+ * us. */
+int rip__wait_for(int fd, short events, rip_time deadline);
+
+/* ---- input.c ---- */
+
+/* Writes once to stdin, when all of `unsent` is written: how much of `data`,
+ * -EAGAIN when there is no room, -EPIPE when nobody reads it. */
 ssize_t rip__input_write(rip_command *c, const void *data, size_t len);
+
+/* Writes what the stream of stdin holds, as far as it goes until the
+ * deadline. */
+void rip__input_flush(rip_command *c, rip_time deadline);
 
 /* No more will be written. Says end-of-file, and closes stdin: 0. -EAGAIN: a
  * terminal has no room for the key just now. */
@@ -176,6 +204,17 @@ int rip__input_end(rip_command *c);
 
 /* Closes it, and says nothing. */
 void rip__input_close(rip_command *c);
+
+/* ---- file.c ---- */
+
+/* Brings what the stream of stdin holds to `unsent`: 0, or -ENOMEM with
+ * nothing changed. */
+int rip__file_collect(rip_command *c);
+
+void rip__file_flush(rip_command *c, rip_time deadline);
+
+/* Frees the streams, and closes their pipes. Never blocks. */
+void rip__files_done(rip_command *c);
 
 /* ---- stop.c: an end in three acts, for stop and for run ---- */
 

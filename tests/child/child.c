@@ -124,6 +124,43 @@ static void do_flood(void)
     }
 }
 
+static void do_part(void)
+{
+    put(1, word(1), strlen(word(1)));
+}
+
+static void do_long(void)
+{
+    char buf[65536];
+    long left = number(1);
+
+    memset(buf, 'x', sizeof buf);
+    while (left != 0) {
+        size_t n =
+            left < 0 || left > (long)sizeof buf ? sizeof buf : (size_t)left;
+
+        put(1, buf, n);
+        left -= left > 0 ? (long)n : 0;
+    }
+    put(1, "\n", 1);
+}
+
+static void do_count(void)
+{
+    for (long i = 1; i <= number(1); i++)
+        printf("%ld\n", i);
+    fflush(stdout);
+}
+
+/* Byte by byte, so that the next one can read what follows. */
+static void do_await(void)
+{
+    char c;
+
+    while (read(0, &c, 1) == 1 && c != '\n')
+        ;
+}
+
 static void do_slow(void)
 {
     for (long i = 1; i <= number(1); i++) {
@@ -319,15 +356,17 @@ static const struct action {
     void (*run)(void);
     int takes_all; /* also "," */
 } actions[] = {
-    { "args", do_args, 1 },       { "burn", do_burn, 0 },
-    { "cat", do_cat, 0 },         { "catch", do_catch, 0 },
-    { "close", do_close, 0 },     { "cwd", do_cwd, 0 },
+    { "args", do_args, 1 },       { "await", do_await, 0 },
+    { "burn", do_burn, 0 },       { "cat", do_cat, 0 },
+    { "catch", do_catch, 0 },     { "close", do_close, 0 },
+    { "count", do_count, 0 },     { "cwd", do_cwd, 0 },
     { "echo", do_echo, 1 },       { "env", do_env, 0 },
     { "error", do_error, 0 },     { "exec", do_exec, 1 },
     { "exit", do_exit, 0 },       { "fds", do_fds, 0 },
     { "flood", do_flood, 0 },     { "fork", do_fork, 0 },
     { "ids", do_ids, 0 },         { "ignore", do_ignore, 0 },
-    { "memory", do_memory, 0 },   { "parent", do_parent, 0 },
+    { "long", do_long, 0 },       { "memory", do_memory, 0 },
+    { "parent", do_parent, 0 },   { "part", do_part, 0 },
     { "pause", do_pause, 0 },     { "print", do_print, 0 },
     { "setpgid", do_setpgid, 0 }, { "setsid", do_setsid, 0 },
     { "signal", do_signal, 0 },   { "signals", do_signals, 0 },
