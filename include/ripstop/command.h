@@ -403,6 +403,54 @@ RIP_API RIP_CHECK_RESULT int rip_run(const char *const *argv,
  */
 RIP_API void rip_output_done(struct rip_output *o);
 
+/*
+ * Runs a shell command, as system(3) does, with our stdin, stdout and stderr,
+ * and waits for it. At the deadline the command is stopped with everything
+ * that it has started, and `timed_out` is set. The shell is /bin/sh; what it
+ * says of a command that is not there is exit status 127. `ret` may be NULL.
+ *
+ * Unlike system(3) it changes nothing in this process: no signal is ignored
+ * meanwhile, and none blocked, but in this thread while it starts. The command
+ * stays in our process group, so Ctrl-C at the terminal reaches both: who wants
+ * to survive it ignores or handles SIGINT himself, which the command does not
+ * inherit.
+ *
+ *     -EINVAL     shell_command is NULL
+ *     -ENOENT     there is no /bin/sh
+ *     -ETIMEDOUT  as of rip_run, with ret->how RIP_RUNNING
+ *
+ * and the other errors of rip_command_start. Else it gives 0, however the
+ * command has ended. Blocks as rip_run.
+ *
+ * A shell reads its command as a program, so text from elsewhere does not
+ * belong into it: rip_run passes arguments as they are.
+ *
+ * Thread-safe.
+ */
+RIP_API int rip_system(const char *shell_command, struct rip_exit *ret,
+                       rip_time deadline);
+
+/*
+ * Starts a shell command with pipes, as popen(3) does: mode "r" to read its
+ * stdout (its stdin is /dev/null), "w" to write to its stdin, "r+" for both.
+ * What is not a pipe is inherited. Then use rip_command_line, read, write,
+ * rip_command_stream; and in the end, as pclose(3) does,
+ *
+ *     rip_command_close_input(c);
+ *     r = rip_command_wait(c, &e, rip_after(60));
+ *     rip_command_free(c);
+ *
+ * since rip_command_free alone would not wait, but end the command. No other
+ * command, and no other child, gets our ends of the pipes.
+ *
+ * Errors as of rip_command_start; -EINVAL for another mode, or NULL.
+ *
+ * Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_popen(rip_command **ret,
+                                       const char *shell_command,
+                                       const char *mode);
+
 #ifdef __cplusplus
 }
 #endif

@@ -218,6 +218,10 @@ void rip__files_done(rip_command *c);
 
 /* ---- stop.c: an end in three acts, for stop and for run ---- */
 
+/* rip_command_stop; `timed_out`: it is stopped at its deadline. */
+int rip__stop(rip_command *c, struct rip_exit *ret, rip_time deadline,
+              bool timed_out);
+
 /* Asks the tree to end, unless there is no grace. From here on nobody but
  * rip__stop_end reaps the command. */
 void rip__stop_ask(rip_command *c, bool timed_out);

@@ -309,11 +309,17 @@ int rip__stop_end(rip_command *c, struct rip_exit *ret)
     return rip_command_wait(c, ret, deadline);
 }
 
-int rip_command_stop(rip_command *c, struct rip_exit *ret, rip_time deadline)
+int rip__stop(rip_command *c, struct rip_exit *ret, rip_time deadline,
+              bool timed_out)
 {
     rip_time grace_ends = rip__sooner(deadline, rip__later(c->grace));
-    rip__stop_ask(c, false);
+    rip__stop_ask(c, timed_out);
     rip__stop_await(c, c->grace > 0 ? grace_ends : RIP_NOW);
     rip__stop_kill(c);
     return rip__stop_end(c, ret);
+}
+
+int rip_command_stop(rip_command *c, struct rip_exit *ret, rip_time deadline)
+{
+    return rip__stop(c, ret, deadline, false);
 }
