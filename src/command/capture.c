@@ -209,7 +209,9 @@ static int deliver(rip_command *c, int code, struct rip_output *ret,
     struct rip_output o = { 0 };
     if (code != 0 && code != -ETIMEDOUT && code != -EMSGSIZE)
         return code;
-    int r = rip_command_wait(c, &o.exit, code == 0 ? deadline : RIP_NOW);
+    int r = rip_command_wait(c, &o.exit, RIP_NOW);
+    if (r == -ETIMEDOUT && code == 0)
+        r = rip_command_wait(c, &o.exit, deadline);
     if (r < 0 && r != -ETIMEDOUT)
         return r;
     if (r == -ETIMEDOUT) {

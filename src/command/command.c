@@ -291,7 +291,7 @@ rip_command *rip_command_free(rip_command *c)
     if (!c)
         return NULL;
     bool left = false;
-    if (c->owner == getpid() && !c->reaped &&
+    if (!c->reaped && c->owner == getpid() &&
         rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT) {
         rip__input_flush(c, RIP_NOW);
         if (c->terminal >= 0)

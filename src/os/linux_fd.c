@@ -69,10 +69,7 @@ int rip__os_open(const char *path, int flags, mode_t mode)
 
 int rip__os_set_nonblock(int fd)
 {
-    long flags = RIP__SYS(SYS_fcntl, fd, F_GETFL);
-    if (flags < 0)
-        return (int)flags;
-    return (int)RIP__SYS(SYS_fcntl, fd, F_SETFL, flags | O_NONBLOCK);
+    return (int)RIP__SYS(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
 }
 
 int rip__os_check(int fd)
