@@ -343,7 +343,8 @@ struct rip_output {
     size_t out_len;
     char *err;
     size_t err_len;
-    bool truncated; /* more came than `max_output` let us keep */
+    bool truncated; /* more came than `max_output` let us keep, or than
+                       on_output took until the deadline and grace were over */
     bool pipe_held; /* the command had ended, but somebody else still held its
                        stdout or stderr: there may have been more to come */
     struct rip_exit exit;
@@ -360,9 +361,17 @@ struct rip_output {
  *                 again with the same input to go on: no byte is lost
  *     -EMSGSIZE   more than `max_output` came (RIP_OVERFLOW_FAIL); `ret` is
  *                 as above
+ *     -EINVAL     there is input, but stdin is no pipe; or it is shorter than
+ *                 what has been fed already
+ *
+ * What `on_output` gives below 0 is the result, too, with `ret` as above; to
+ * call again is to go on behind the piece that it was given.
  *
  * `ret` holds all that came since the start and was not taken by read, line or
- * stdio. It is untouched on every other failure.
+ * stdio; nothing where `on_output` takes it. It is untouched on every other
+ * failure, so if it is `{ 0 }` at first rip_output_done is right in every case.
+ * To have it filled at a deadline is to have all of it copied: with NULL
+ * nothing is.
  *
  * Blocks until the deadline; without one, until the command has ended and
  * `grace` seconds more if others hold its output.
@@ -379,13 +388,14 @@ RIP_API int rip_command_communicate(rip_command *c, const void *input,
  * ret->exit. At the deadline the program is stopped with everything that it
  * has started, exit.timed_out is set, and what came until then is in `ret`.
  *
- *     -EMSGSIZE   as for communicate, `ret` included; the program was stopped
+ *     -EMSGSIZE   as for communicate, `ret` included; the program was stopped.
+ *                 The same for what `on_output` gives below 0
  *     -ETIMEDOUT  it was killed at its deadline, but the kernel has not let go
  *                 of it (it hangs in a device or file system, or a debugger
  *                 holds it); `ret` has what came, with exit.how RIP_RUNNING
  *
- * and the errors of rip_command_start. `ret` may be NULL: then out and err
- * are inherited by default.
+ * and the errors of rip_command_start. `ret` may be NULL: then, if there is no
+ * `on_output` either, in, out and err are inherited by default.
  *
  * Blocks until deadline + grace, and 1 second more where the kernel does not
  * let go of a killed process.

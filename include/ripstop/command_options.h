@@ -76,7 +76,8 @@ enum rip_env_mode {
 enum rip_overflow {
     RIP_OVERFLOW_TRUNCATE, /* keep the first bytes, read and drop the rest */
     RIP_OVERFLOW_FAIL,     /* -EMSGSIZE; rip_run stops the command as well */
-    RIP_OVERFLOW_HEAD_TAIL /* keep the first half and the last half */
+    RIP_OVERFLOW_HEAD_TAIL /* keep the first half and the last half; of an odd
+                              number the first has one more */
 };
 
 /* The actions that the program begins with for signals that this process
@@ -108,6 +109,19 @@ struct rip_limit {
     int resource;
     uint64_t soft, hard;
 };
+
+/* A piece of output, as `on_output` gets it. */
+struct rip_piece {
+    int which;        /* 1: stdout, 2: stderr */
+    const char *data; /* ends with a NUL that `len` does not count */
+    size_t len;
+    bool newline; /* by_lines: a "\n" followed, which is cut off. Else the line
+                     goes on in the next piece, or the output ended so */
+    rip_time at;  /* when it was read */
+};
+
+/* Below 0 ends the call that reads, and is its result. */
+typedef int rip_output_fn(void *arg, const struct rip_piece *piece);
 
 /*
  * Where and why a start failed:
@@ -284,9 +298,38 @@ struct rip_command_options {
     const void *input;
     size_t input_len;
 
-    /* The most bytes kept of each captured stream; 0: no limit. */
+    /* The most bytes kept of each captured stream, or given to on_output; 0:
+     * no limit. */
     size_t max_output;
     enum rip_overflow overflow;
+
+    /*
+     * Called by rip_run and rip_command_communicate with the output while it
+     * comes, in the order in which it is read; nothing of it is kept then:
+     * what is in rip_output is empty. With `by_lines` it gets a line at a
+     * time; one of more than 1 MiB comes in pieces of that size. Else it gets
+     * pieces as they are read. That needs less than 4 MiB of memory, however
+     * much comes.
+     *
+     *     static int show(void *arg, const struct rip_piece *p)
+     *     {
+     *         (void)arg;
+     *         printf("%s: %s\n", p->which == 1 ? "out" : "err", p->data);
+     *         return 0;
+     *     }
+     *
+     * With `max_output` it gets the first so many bytes of each stream, the
+     * line feeds counted, and then RIP_OVERFLOW_TRUNCATE drops the rest, or
+     * RIP_OVERFLOW_FAIL fails. RIP_OVERFLOW_HEAD_TAIL is a contradiction.
+     *
+     * It is called by the thread that reads, and has to return. It may call
+     * nothing on that command but rip_command_signal, rip_command_signal_one
+     * and rip_command_pid. After each call the clock is looked at: a slow one
+     * keeps the deadline waiting for itself alone.
+     */
+    rip_output_fn *on_output;
+    void *on_output_arg;
+    bool by_lines;
 
     /* ---- */
 

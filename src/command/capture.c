@@ -9,32 +9,6 @@
  * until their end; and the process. It neither reaps nor stops anything.
  */
 
-/* ---- limits ----------------------------------------------------------- */
-
-/* Keeps the first `head` bytes of a stream and the last `tail`. */
-static void cut_middle(struct rip__stream *s, size_t head, size_t tail)
-{
-    char *data = s->buffer.data + s->start;
-    size_t len = s->buffer.len - s->start;
-    memmove(data + head, data + len - tail, tail);
-    s->buffer.len = s->start + head + tail;
-}
-
-/* Holds a stream to max_output: false when that is an error. With `slack` the
- * tail may grow to twice its length first, so that a byte is moved once on
- * average and not at every read. */
-static bool limit(rip_command *c, struct rip__stream *s, bool slack)
-{
-    size_t max = c->max_output, len = s->buffer.len - s->start;
-    if (max == 0 || len <= max)
-        return true;
-    size_t tail = c->overflow == RIP_OVERFLOW_HEAD_TAIL ? max / 2 : 0;
-    c->truncated = true;
-    if (!slack || len - max >= tail)
-        cut_middle(s, max - tail, tail);
-    return c->overflow != RIP_OVERFLOW_FAIL;
-}
-
 /* ---- the pump --------------------------------------------------------- */
 
 struct pump {
@@ -74,12 +48,8 @@ static int feed(rip_command *c)
 
 static int drain(rip_command *c, struct rip__stream *s)
 {
-    ssize_t r = rip__stream_fill(s);
-    if (r == -EAGAIN)
-        return 0;
-    if (r < 0)
-        return (int)r;
-    return limit(c, s, true) ? 0 : -EMSGSIZE;
+    ssize_t r = rip__keep_read(c, s);
+    return r == -EAGAIN || r > 0 ? 0 : (int)r;
 }
 
 static int serve(rip_command *c, struct pump *p)
@@ -106,14 +76,12 @@ static int drain_rest(rip_command *c, struct rip__stream *s)
 {
     size_t all = 0;
     while (s->fd >= 0 && all < PIPE_MAX) {
-        ssize_t r = rip__stream_fill(s);
+        ssize_t r = rip__keep_read(c, s);
         if (r == -EAGAIN)
             return 0;
         if (r < 0)
             return (int)r;
         all += (size_t)r;
-        if (!limit(c, s, true))
-            return -EMSGSIZE;
     }
     return 0;
 }
@@ -150,55 +118,25 @@ static int pump(rip_command *c, rip_time deadline)
     return r;
 }
 
-/* ---- the result ------------------------------------------------------- */
-
-/* The stream as a string of its own, that the caller frees: the buffer itself
- * with `give`, else a copy. */
-static int result(rip_command *c, struct rip__stream *s, bool give,
-                  struct rip__buffer *ret)
+/* pump(), and before it what had been read ahead. */
+static int talk(rip_command *c, rip_time deadline)
 {
-    struct rip__buffer b = { 0 };
-    limit(c, s, false);
-    size_t len = s->buffer.len - s->start;
-    if (give && s->buffer.data) {
-        b = s->buffer;
-        memmove(b.data, b.data + s->start, len);
-        b.len = len;
-        s->buffer = (struct rip__buffer){ 0 };
-        s->start = 0;
-    } else {
-        const char *data = len > 0 ? s->buffer.data + s->start : "";
-        if (rip__buffer_append(&b, data, len) < 0)
-            return -ENOMEM;
-    }
-    b.data[b.len] = 0;
-    *ret = b;
-    return 0;
+    /* RIP_NOW is one round, with all that comes of it. */
+    c->until = deadline == RIP_NOW ? RIP_FOREVER : deadline;
+    int r = rip__keep_begin(c);
+    if (r == 0)
+        r = pump(c, deadline);
+    rip__keep_end(c);
+    return r;
 }
 
-/* Room for an empty result is made before anything is given away, so that a
- * failure loses nothing. */
-static int results(rip_command *c, bool give, struct rip_output *ret)
+/* ---- the result ------------------------------------------------------- */
+
+/* Whether what has come goes to the caller with this. */
+static bool has_output(int code)
 {
-    struct rip__buffer out[2] = { { 0 } };
-    for (int i = 0; i < 2; i++) {
-        struct rip__buffer *own = &c->out[i].buffer;
-        if (rip__buffer_reserve(own, 0) < 0)
-            return -ENOMEM;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (result(c, &c->out[i], give, &out[i]) < 0) {
-            rip__buffer_done(&out[0]);
-            return -ENOMEM;
-        }
-    }
-    ret->out = out[0].data;
-    ret->out_len = out[0].len;
-    ret->err = out[1].data;
-    ret->err_len = out[1].len;
-    ret->truncated = c->truncated;
-    ret->pipe_held = c->pipe_held;
-    return 0;
+    return code == 0 || code == -ETIMEDOUT || code == -EMSGSIZE ||
+           code == RIP__REFUSED;
 }
 
 /* `code` is what came of the pump. A command that has ended may have a tracer
@@ -207,7 +145,7 @@ static int deliver(rip_command *c, int code, struct rip_output *ret,
                    rip_time deadline)
 {
     struct rip_output o = { 0 };
-    if (code != 0 && code != -ETIMEDOUT && code != -EMSGSIZE)
+    if (!has_output(code))
         return code;
     int r = rip_command_wait(c, &o.exit, RIP_NOW);
     if (r == -ETIMEDOUT && code == 0)
@@ -218,18 +156,19 @@ static int deliver(rip_command *c, int code, struct rip_output *ret,
         o.exit.how = RIP_RUNNING;
         code = code == 0 ? r : code;
     }
-    if (!ret)
-        return code;
-    r = results(c, code == 0, &o);
+    r = ret ? rip__keep_results(c, code == 0, &o) : 0;
     if (r < 0)
         return r;
-    *ret = o;
-    return code;
+    if (ret)
+        *ret = o;
+    return code == RIP__REFUSED ? c->refused : code;
 }
 
 int rip_command_communicate(rip_command *c, const void *input, size_t len,
                             struct rip_output *ret, rip_time deadline)
 {
+    if (len > 0 && (!input || !c->has_input))
+        return -EINVAL; /* nothing to feed, or no way to */
     if (input) {
         c->input = input;
         c->input_len = len;
@@ -239,8 +178,10 @@ int rip_command_communicate(rip_command *c, const void *input, size_t len,
     int r = rip__file_collect(c);
     if (r < 0)
         return r;
-    c->out[0].searched = 0; /* limits may cut it */
-    return deliver(c, pump(c, deadline), ret, deadline);
+    r = talk(c, deadline);
+    if (r == 0)
+        r = rip__keep_finish(c);
+    return deliver(c, r, ret, deadline);
 }
 
 void rip_output_done(struct rip_output *o)
@@ -255,26 +196,45 @@ void rip_output_done(struct rip_output *o)
 /* For what a killed tree has left in its pipes. */
 static const rip_time last_look = 20000000;
 
-/* Ends it while its output is still read, as it may be blocked on that. */
-static int end_early(rip_command *c, bool timed_out)
+/* Goes on reading, as the command may be blocked on that. What comes after a
+ * failure is dropped. Gives the first failure. */
+static int read_on(rip_command *c, int failure, rip_time deadline)
+{
+    c->deaf = failure != 0;
+    int r = talk(c, deadline);
+    if (r == 0 || r == -ETIMEDOUT || failure)
+        return failure;
+    return read_on(c, r, deadline);
+}
+
+/* Ends it because of `why`: -ETIMEDOUT, or a failure, which is the result. */
+static int end_early(rip_command *c, int why)
 {
     rip_time grace_ends = c->grace > 0 ? rip__later(c->grace) : RIP_NOW;
     struct rip_exit end;
-    rip__stop_ask(c, timed_out);
-    int r = pump(c, grace_ends);
+    rip__stop_ask(c, why == -ETIMEDOUT);
+    int r = read_on(c, why == -ETIMEDOUT ? 0 : why, grace_ends);
     rip__stop_await(c, grace_ends);
     rip__stop_kill(c);
-    if (r == 0 || r == -ETIMEDOUT)
-        r = pump(c, rip__later(last_look));
+    r = read_on(c, r, rip__later(last_look));
     (void)rip__stop_end(c, &end);
-    return r == -ETIMEDOUT ? 0 : r;
+    return r;
+}
+
+/* Tells the end of a line that has none. What there is not time for until all
+ * has to be over is lost. */
+static int tell_rest(rip_command *c, int code)
+{
+    int r = code == 0 || code == -EMSGSIZE ? rip__keep_finish(c) : 0;
+    c->truncated = c->truncated || r == -ETIMEDOUT;
+    return r == 0 || r == -ETIMEDOUT ? code : r;
 }
 
 /* It has ended in time, but what it left behind has not let go of its output.
  * What that would still have said is cut off, so pipe_held stays. */
 static int end_holders(rip_command *c)
 {
-    int r = end_early(c, true);
+    int r = end_early(c, -ETIMEDOUT);
     c->pipe_held = true;
     return r;
 }
@@ -283,16 +243,16 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
             struct rip_output *ret, rip_time deadline)
 {
     rip_command *c;
-    int r = rip__command_start(&c, argv, options, ret != NULL);
+    bool capture = ret || (options && options->on_output);
+    int r = rip__command_start(&c, argv, options, capture);
     if (r < 0)
         return r;
-    r = pump(c, deadline);
+    r = talk(c, deadline);
     if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
         r = end_holders(c);
-    else if (r == -ETIMEDOUT)
-        r = end_early(c, true);
-    else if (r < 0)
-        (void)end_early(c, false);
+    else if (r != 0)
+        r = end_early(c, r);
+    r = tell_rest(c, r);
     r = deliver(c, r, ret, deadline);
     rip_command_free(c);
     return r;

@@ -35,6 +35,7 @@ static void destroy(rip_command *c)
     hang_up(c);
     rip__buffer_done(&c->unsent);
     rip__stream_done(&c->out[1]);
+    rip__free(c->scratch);
     rip__os_close(c->pidfd);
     pthread_mutex_destroy(&c->lock);
     rip__free(c);
@@ -89,6 +90,9 @@ static rip_command *make(const struct rip_command_options *o)
     c->input_len = o->input_len;
     c->max_output = o->max_output;
     c->overflow = o->overflow;
+    c->on_output = o->on_output;
+    c->on_output_arg = o->on_output_arg;
+    c->by_lines = o->by_lines;
     c->grace = grace_of(o->grace);
     return c;
 }

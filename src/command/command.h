@@ -19,6 +19,12 @@ struct rip__stream {
     struct rip__buffer buffer;
     size_t start;
     size_t searched; /* so many of those bytes are known to be no newline */
+
+    /* These are keep.c's. */
+    size_t turn; /* where the tail begins, which is a ring; 0 between calls */
+    size_t told; /* bytes that on_output has had */
+    rip_time at; /* when the last of them were read; 0: not known */
+    size_t seen; /* bytes, until it is clear that they are many */
 };
 
 /* One of the streams as stdio sees it. */
@@ -71,6 +77,13 @@ struct rip_command {
     enum rip_overflow overflow;
     bool truncated;
     bool pipe_held;
+    rip_output_fn *on_output;
+    void *on_output_arg;
+    bool by_lines;
+    int refused;    /* what on_output gave, below 0 */
+    rip_time until; /* no call of on_output after the first begins later */
+    bool deaf;      /* what comes is of no use any more, and dropped */
+    char *scratch;  /* where it is read to */
     rip_time grace; /* nanoseconds */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -179,6 +192,10 @@ int rip__command_await(rip_command *c, rip_time deadline);
 /* Reads once from the pipe into the stream's buffer: as rip_command_read,
  * but -EAGAIN when there is nothing. Closes the pipe at its end. */
 ssize_t rip__stream_fill(struct rip__stream *s);
+
+/* The same, to any place. */
+ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap);
+
 ssize_t rip__stream_read(struct rip__stream *s, void *buf, size_t cap,
                          rip_time deadline);
 void rip__stream_done(struct rip__stream *s);
@@ -215,6 +232,31 @@ void rip__file_flush(rip_command *c, rip_time deadline);
 
 /* Frees the streams, and closes their pipes. Never blocks. */
 void rip__files_done(rip_command *c);
+
+/* ---- keep.c: what becomes of what is read ---- */
+
+/* on_output gave an error, which is in `refused`: no errno, as that may be
+ * any. */
+#define RIP__REFUSED (-4096)
+
+/* Once before the pump runs: what had been read ahead is held to max_output,
+ * or told. 0, -EMSGSIZE, RIP__REFUSED, or -ETIMEDOUT: not all was told before
+ * `until`, so nothing more may be read. */
+int rip__keep_begin(rip_command *c);
+
+/* Reads once, and keeps or tells what has come: how much, 0 at the end,
+ * -EAGAIN when there is nothing, or an error, those of begin included. */
+ssize_t rip__keep_read(rip_command *c, struct rip__stream *s);
+
+/* Once after the pump has run. */
+void rip__keep_end(rip_command *c);
+
+/* Nothing more will come: tells the end of a line that has none. */
+int rip__keep_finish(rip_command *c);
+
+/* Fills in all but the exit. With `give` the buffers themselves are given
+ * away, else copies. 0 or -ENOMEM, with nothing lost. */
+int rip__keep_results(rip_command *c, bool give, struct rip_output *ret);
 
 /* ---- stop.c: an end in three acts, for stop and for run ---- */
 

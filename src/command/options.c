@@ -58,10 +58,18 @@ static int check_limits(const struct rip_command_options *o)
         return rip__refuse(o, "overflow");
     if (o->overflow != RIP_OVERFLOW_TRUNCATE && o->max_output == 0)
         return rip__refuse(o, "overflow without max_output");
+    if (o->overflow == RIP_OVERFLOW_HEAD_TAIL && o->on_output)
+        return rip__refuse(o, "overflow and on_output"); /* no end to tell */
+    if (o->max_output > PTRDIFF_MAX)
+        return rip__refuse(o, "max_output");
+    if (o->by_lines && !o->on_output)
+        return rip__refuse(o, "by_lines without on_output");
     if (isnan(o->grace))
         return rip__refuse(o, "grace");
     if (!o->input && o->input_len > 0)
         return rip__refuse(o, "input_len without input");
+    if (o->input_len > PTRDIFF_MAX)
+        return rip__refuse(o, "input_len");
     if (o->input && o->in.kind != RIP_STDIO_DEFAULT &&
         o->in.kind != RIP_STDIO_PIPE && o->in.kind != RIP_STDIO_PTY)
         return rip__refuse(o, "input and in.kind");

@@ -47,7 +47,7 @@ static int make_room(struct rip__stream *s)
 
 /* Reads once, and closes the stream at its end. That of a terminal is an
  * error: nobody has its other end open any more. */
-static ssize_t read_once(struct rip__stream *s, void *buf, size_t cap)
+ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap)
 {
     ssize_t r = rip__os_read(s->fd, buf, cap);
     if (r == -EIO && s->terminal)
@@ -65,7 +65,7 @@ ssize_t rip__stream_fill(struct rip__stream *s)
     int room = make_room(s);
     if (room < 0)
         return room;
-    ssize_t r = read_once(s, b->data + b->len, b->cap - b->len - 1);
+    ssize_t r = rip__stream_read_once(s, b->data + b->len, b->cap - b->len - 1);
     if (r > 0)
         b->len += (size_t)r;
     return r;
@@ -109,7 +109,7 @@ ssize_t rip__stream_read(struct rip__stream *s, void *buf, size_t cap,
         return (ssize_t)n;
     }
     while (s->fd >= 0) {
-        ssize_t r = read_once(s, buf, cap);
+        ssize_t r = rip__stream_read_once(s, buf, cap);
         if (r != -EAGAIN)
             return r;
         r = rip__wait_for(s->fd, POLLIN, deadline);

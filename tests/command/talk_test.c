@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: MIT */
+#include <ripstop/command.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "command/command.h"
+#include "fault.h"
+#include "harness.h"
+#include "os/os.h"
+#include "run.h"
+
+/* Output that is told to a callback while it comes. */
+
+enum { MIB = 1 << 20 };
+
+static const double grace = 0.05;
+
+/* ---- what was told ---------------------------------------------------- */
+
+/* All of it as one text: "1<line>" and "2<line>", with a newline where there
+ * was one and a | where there was none. */
+struct heard {
+    struct rip__buffer text;
+    size_t pieces;
+    size_t longest;
+    rip_time last;
+    size_t fail_at; /* the piece at which `error` is given; 0: none */
+    int error;
+    const char *go; /* a file to make when "go" is heard */
+    long nap_ms;    /* taken by each call */
+};
+
+static void put(struct heard *h, const char *data, size_t len)
+{
+    char *to = realloc(h->text.data, h->text.len + len + 1);
+    CHECK(to != NULL);
+    memcpy(to + h->text.len, data, len);
+    h->text.data = to;
+    h->text.len += len;
+    to[h->text.len] = 0;
+}
+
+static int hear(void *arg, const struct rip_piece *p)
+{
+    struct heard *h = arg;
+    CHECK(p->len > 0 || p->newline);
+    CHECK_INT(p->data[p->len], ==, 0);
+    CHECK_INT(p->at, >=, h->last);
+    CHECK_INT(p->at, <=, rip_time_now());
+    h->last = p->at;
+    h->pieces++;
+    h->longest = p->len > h->longest ? p->len : h->longest;
+    put(h, p->which == 1 ? "1" : "2", 1);
+    put(h, p->data, p->len);
+    put(h, p->newline ? "\n" : "|", 1);
+    if (h->go && strstr(p->data, "go"))
+        write_file(h->go, "", 0600);
+    if (h->nap_ms > 0)
+        nanosleep(
+            &(struct timespec){ h->nap_ms / 1000, h->nap_ms % 1000 * 1000000 },
+            NULL);
+    return h->pieces == h->fail_at ? h->error : 0;
+}
+
+/* The bytes alone, of whichever stream, as they were written. */
+static int hear_bytes(void *arg, const struct rip_piece *p)
+{
+    struct heard *h = arg;
+    h->pieces++;
+    put(h, p->data, p->len);
+    if (p->newline)
+        put(h, "\n", 1);
+    return h->pieces == h->fail_at ? h->error : 0;
+}
+
+static struct rip_command_options by_lines(struct heard *h)
+{
+    return (struct rip_command_options){ .out = { .kind = RIP_STDIO_PIPE },
+                                         .err = { .kind = RIP_STDIO_PIPE },
+                                         .on_output = hear,
+                                         .on_output_arg = h,
+                                         .by_lines = true,
+                                         .grace = grace };
+}
+
+static void check_heard(struct heard *h, const char *want)
+{
+    CHECK_STR(h->text.data ? h->text.data : "", want);
+    free(h->text.data);
+    *h = (struct heard){ 0 };
+}
+
+/* The library reads at most so many bytes at once. */
+static long most;
+
+static long read_little(long nr, const long args[6])
+{
+    long a[6];
+    memcpy(a, args, sizeof a);
+    if (nr == SYS_read && a[2] > most)
+        a[2] = most;
+    return rip__seam_real.syscall(nr, a);
+}
+
+static void check_lines(const char *const *argv, const char *want)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    for (most = 1; most <= 8; most++) {
+        rip__seam.syscall = read_little;
+        run(&out, argv, &o);
+        rip__seam.syscall = rip__seam_real.syscall;
+        CHECK_STR(out.out, "");
+        CHECK_STR(out.err, "");
+        rip_output_done(&out);
+        check_heard(&h, want);
+    }
+}
+
+/* ---- lines ------------------------------------------------------------ */
+
+TEST(lines_however_they_are_read)
+{
+    check_lines(SH("printf 'one\\ntwo\\nthree\\n'"), "1one\n1two\n1three\n");
+    check_lines(SH("printf 'one\\n\\n\\nfour'"), "1one\n1\n1\n1four|");
+    check_lines(SH("printf '\\n'"), "1\n");
+    check_lines(SH("printf 'a\\r\\nb' >&2"), "2a\r\n2b|");
+    check_lines(SH("true"), "");
+}
+
+TEST(lines_with_nuls)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    run(&out, SH("printf 'a\\0b\\n\\0\\n\\0'"), &o);
+    CHECK_MEM(h.text.data, h.text.len, "1a\0b\n1\0\n1\0|", 11);
+    rip_output_done(&out);
+    free(h.text.data);
+}
+
+TEST(a_line_of_a_mebibyte_is_whole_and_more_comes_in_pieces)
+{
+    static const struct {
+        size_t len, pieces;
+    } cases[] = { { MIB - 1, 1 }, { MIB, 1 },         { MIB + 1, 2 },
+                  { 2 * MIB, 2 }, { 2 * MIB + 1, 3 }, { 3 * MIB + 7, 4 } };
+    for (size_t i = 0; i < RIP__LENGTH(cases); i++) {
+        struct heard h = { 0 };
+        struct rip_command_options o = by_lines(&h);
+        struct rip_output out;
+        char script[128];
+        snprintf(script, sizeof script,
+                 "head -c %zu /dev/zero | tr '\\0' x; echo; echo",
+                 cases[i].len);
+        harness_note("a line of %zu", cases[i].len);
+        run(&out, SH(script), &o);
+        CHECK_INT(h.pieces, ==, cases[i].pieces + 1);
+        CHECK_INT(h.longest, ==, cases[i].len < MIB ? cases[i].len : MIB);
+        /* Each piece has two more in the text. */
+        CHECK_INT(h.text.len, ==, cases[i].len + 2 * h.pieces);
+        CHECK_STR(h.text.data + h.text.len - 4, "x\n1\n");
+        rip_output_done(&out);
+        free(h.text.data);
+    }
+}
+
+/* ---- order ------------------------------------------------------------ */
+
+TEST(pieces_come_while_the_command_runs_and_in_its_order)
+{
+    struct heard h = { .go = "go" };
+    struct rip_command_options o = by_lines(&h);
+    const char *const *argv =
+        SH("echo go; until test -e go; do sleep 0.01; done; echo two >&2; "
+           "until test -e on; do sleep 0.01; done; echo three");
+    struct rip_output out;
+    rip_command *c = start(argv, &o);
+    while (h.pieces < 2) {
+        CHECK_ERR(rip_command_communicate(c, NULL, 0, &out, rip_after_ms(20)),
+                  -ETIMEDOUT);
+        CHECK_STR(out.out, "");
+        rip_output_done(&out);
+    }
+    write_file("on", "", 0600);
+    CHECK_OK(rip_command_communicate(c, NULL, 0, NULL, RIP_FOREVER));
+    check_heard(&h, "1go\n2two\n1three\n");
+    rip_command_free(c);
+    unlink("go");
+    unlink("on");
+}
+
+TEST(chunks_are_all_that_came)
+{
+    size_t size = 8 * MIB;
+    char *data = make_data(size);
+    struct heard h = { 0 };
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char)(i * 2654435761u >> 13);
+    struct rip_command_options o = { .input = data,
+                                     .input_len = size,
+                                     .on_output = hear_bytes,
+                                     .on_output_arg = &h };
+    /* Without a place for the output, too. */
+    CHECK_OK(rip_run(ARGV("cat"), &o, NULL, RIP_FOREVER));
+    CHECK_MEM(h.text.data, h.text.len, data, size);
+    free(h.text.data);
+    free(data);
+}
+
+/* ---- an end by the callback ------------------------------------------- */
+
+/* Also the errors that mean something else when they are the library's. */
+TEST(what_the_callback_gives_is_the_result)
+{
+    static const int errors[] = { -ECANCELED, -ETIMEDOUT, -EMSGSIZE, -EAGAIN,
+                                  -1000000,   -4096,      -ENOMEM };
+    for (size_t i = 0; i < RIP__LENGTH(errors); i++) {
+        struct heard h = { .fail_at = 2, .error = errors[i] };
+        struct rip_command_options o = by_lines(&h);
+        struct rip_output out = { 0 };
+        harness_note("error %d", errors[i]);
+        CHECK_INT(rip_run(ARGV("yes"), &o, &out, RIP_FOREVER), ==, errors[i]);
+        CHECK_STR(out.out, "");
+        CHECK(out.exit.stopped);
+        CHECK(!out.exit.timed_out);
+        CHECK_INT(out.exit.signal, ==, SIGTERM);
+        rip_output_done(&out);
+        check_heard(&h, "1y\n1y\n");
+    }
+}
+
+TEST(the_callback_can_fail_at_the_very_last_piece)
+{
+    struct heard h = { .fail_at = 2, .error = -EPROTO };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out = { 0 };
+    CHECK_ERR(rip_run(SH("printf 'one\\ntwo'; exit 3"), &o, &out, RIP_FOREVER),
+              -EPROTO);
+    CHECK_INT(out.exit.code, ==, 3);
+    rip_output_done(&out);
+    check_heard(&h, "1one\n1two|");
+}
+
+/* It has a way to end well, and nobody who listens. */
+TEST(after_an_error_last_words_are_read_but_not_told)
+{
+    struct heard h = { .fail_at = 1, .error = -ECANCELED };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    o.grace = 30;
+    CHECK_ERR(rip_run(SH("trap 'seq 100000; exit 5' TERM; echo on; while :; do "
+                         "sleep 0.01; done"),
+                      &o, &out, RIP_FOREVER),
+              -ECANCELED);
+    CHECK_INT(out.exit.code, ==, 5);
+    CHECK(!out.truncated);
+    rip_output_done(&out);
+    check_heard(&h, "1on\n");
+}
+
+TEST(communicate_goes_on_behind_the_piece_that_failed)
+{
+    struct heard h = { .fail_at = 2, .error = -ETIMEDOUT };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    rip_command *c = start(SH("printf '1\\n2\\n3\\n4'"), &o);
+    end_of(c); /* so all is read at once */
+    CHECK_ERR(rip_command_communicate(c, NULL, 0, &out, RIP_FOREVER),
+              -ETIMEDOUT);
+    rip_output_done(&out);
+    CHECK_STR(h.text.data, "11\n12\n");
+    CHECK_OK(rip_command_communicate(c, NULL, 0, &out, RIP_FOREVER));
+    rip_output_done(&out);
+    check_heard(&h, "11\n12\n13\n14|");
+    rip_command_free(c);
+}
+
+/* ---- limits ----------------------------------------------------------- */
+
+static void check_limited(const char *script, size_t max,
+                          enum rip_overflow overflow, const char *want,
+                          bool truncated)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out = { 0 };
+    bool fails = truncated && overflow == RIP_OVERFLOW_FAIL;
+    o.max_output = max;
+    o.overflow = overflow;
+    harness_note("%s, %zu", script, max);
+    CHECK_INT(rip_run(SH(script), &o, &out, RIP_FOREVER), ==,
+              fails ? -EMSGSIZE : 0);
+    CHECK_INT(out.truncated, ==, truncated);
+    rip_output_done(&out);
+    check_heard(&h, want);
+}
+
+TEST(a_limit_counts_each_stream_with_its_newlines)
+{
+    static const char abc[] = "printf 'ab\\nc\\n'";
+    const enum rip_overflow way = RIP_OVERFLOW_TRUNCATE;
+    check_limited(abc, 1, way, "1a|", true);
+    check_limited(abc, 2, way, "1ab|", true);
+    check_limited(abc, 3, way, "1ab\n", true);
+    check_limited(abc, 4, way, "1ab\n1c|", true);
+    check_limited(abc, 5, way, "1ab\n1c\n", false);
+    check_limited(abc, 6, way, "1ab\n1c\n", false);
+    check_limited("printf ab", 2, way, "1ab|", false);
+    check_limited("printf abc", 2, way, "1ab|", true);
+    check_limited("true", 1, way, "", false);
+    check_limited("seq 100000", 3, way, "11\n12|", true);
+    check_limited("echo ab; sleep 0.1; echo cd >&2", 3, way, "1ab\n2cd\n",
+                  false);
+}
+
+/* Nor is it waited for a newline. */
+TEST(a_limit_can_be_a_failure)
+{
+    static const char abc[] = "printf 'ab\\nc\\n'";
+    const enum rip_overflow way = RIP_OVERFLOW_FAIL;
+    check_limited(abc, 4, way, "1ab\n1c|", true);
+    check_limited(abc, 5, way, "1ab\n1c\n", false);
+    check_limited("yes", 3, way, "1y\n1y|", true);
+    check_limited("printf abcdef; sleep 60", 3, way, "1abc|", true);
+}
+
+TEST(a_limit_of_chunks)
+{
+    for (int way = RIP_OVERFLOW_TRUNCATE; way <= RIP_OVERFLOW_FAIL; way++) {
+        for (size_t max = 999998; max <= 1000001; max++) {
+            struct heard h = { 0 };
+            struct rip_output out;
+            struct rip_command_options o = by_lines(&h);
+            bool over = max < 1000000;
+            o.by_lines = false;
+            o.on_output = hear_bytes;
+            o.max_output = max;
+            o.overflow = (enum rip_overflow)way;
+            harness_note("at most %zu", max);
+            CHECK_INT(rip_run(ARGV("head", "-c", "1000000", "/dev/zero"), &o,
+                              &out, RIP_FOREVER),
+                      ==, over && way == RIP_OVERFLOW_FAIL ? -EMSGSIZE : 0);
+            CHECK_INT(out.truncated, ==, over);
+            CHECK_INT(h.text.len, ==, over ? max : 1000000);
+            rip_output_done(&out);
+            free(h.text.data);
+        }
+    }
+}
+
+/* ---- deadlines -------------------------------------------------------- */
+
+/* However often it is called again, and whatever it was doing. */
+static void resume(const char *const *argv, struct rip_command_options *o,
+                   const char *want, size_t len)
+{
+    struct heard h = { 0 };
+    rip_command *c;
+    int r, rounds = 0;
+    o->on_output = hear_bytes;
+    o->on_output_arg = &h;
+    c = start(argv, o);
+    do {
+        struct rip_output out;
+        r = rip_command_communicate(c, NULL, 0, &out, rip_after_ms(1));
+        CHECK(r == 0 || r == -ETIMEDOUT);
+        CHECK(r < 0 || rip_exit_ok(&out.exit));
+        CHECK_INT(out.out_len, ==, 0);
+        rip_output_done(&out);
+        rounds++;
+    } while (r != 0);
+    CHECK_INT(rounds, >, 20);
+    CHECK_MEM(h.text.data, h.text.len, want, len);
+    rip_command_free(c);
+    free(h.text.data);
+}
+
+TEST_WITH(a_hundred_deadlines_lose_nothing, .deadline = 30)
+{
+    struct rip_command_options o = { .out = { .kind = RIP_STDIO_PIPE } };
+    struct rip__buffer want = { 0 };
+    for (int i = 1; i <= 100; i++) {
+        char line[16];
+        snprintf(line, sizeof line, "%d\n", i);
+        CHECK_OK(rip__buffer_append(&want, line, strlen(line)));
+    }
+    const char *const *slow =
+        ARGV(harness_program("child"), "slow", "100", "2");
+    resume(slow, &o, want.data, want.len);
+    o.by_lines = true;
+    resume(slow, &o, want.data, want.len);
+    rip__buffer_done(&want);
+}
+
+/* The input goes on as well. */
+TEST_WITH(deadlines_lose_no_input, .deadline = 60)
+{
+    size_t size = 4 * MIB;
+    char *data = make_data(size);
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char)(i * 2654435761u >> 13);
+    struct rip_command_options o = { .out = { .kind = RIP_STDIO_PIPE },
+                                     .input = data,
+                                     .input_len = size };
+    resume(SH("sleep 0.2; cat"), &o, data, size);
+    free(data);
+}
+
+TEST(a_slow_callback_keeps_the_deadline_waiting_for_itself_alone)
+{
+    struct heard h = { .nap_ms = 20 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    rip_command *c = start(ARGV("seq", "30"), &o);
+    end_of(c); /* so all of it is read at once */
+    size_t before = 0;
+    int r, rounds = 0;
+    do {
+        rip_time began = rip_time_now();
+        r = rip_command_communicate(c, NULL, 0, &out, rip_after_ms(50));
+        CHECK_INT(rip_time_now() - began, <, 500000000);
+        CHECK_INT(h.pieces, >, before);
+        before = h.pieces;
+        rip_output_done(&out);
+        rounds++;
+    } while (r == -ETIMEDOUT);
+    CHECK_OK(r);
+    CHECK_INT(rounds, >=, 10);
+    check_heard(&h,
+                "11\n12\n13\n14\n15\n16\n17\n18\n19\n110\n111\n112\n113\n114\n"
+                "115\n116\n117\n118\n119\n120\n121\n122\n123\n124\n125\n126\n"
+                "127\n128\n129\n130\n");
+    rip_command_free(c);
+}
+
+TEST(now_is_one_round_with_all_that_comes_of_it)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    rip_command *c = start(ARGV("seq", "5"), &o);
+    end_of(c);
+    CHECK_OK(rip_command_communicate(c, NULL, 0, NULL, RIP_NOW));
+    check_heard(&h, "11\n12\n13\n14\n15\n");
+    rip_command_free(c);
+}
+
+/* A second for each of thousands of lines that come at once: the time is over
+ * long before all are told, and the loss is. */
+TEST(run_with_a_slow_callback_ends_in_time)
+{
+    struct heard h = { .nap_ms = 100 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    rip_time began = rip_time_now();
+    CHECK_OK(
+        rip_run(SH("seq 1000; exec sleep 60"), &o, &out, rip_after_ms(300)));
+    CHECK_INT(rip_time_now() - began, <, 2000000000);
+    CHECK(out.exit.timed_out);
+    CHECK(out.truncated);
+    CHECK_INT(h.pieces, >=, 2);
+    rip_output_done(&out);
+    free(h.text.data);
+}
+
+TEST(run_tells_at_its_deadline_what_has_no_newline)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    CHECK_OK(rip_run(SH("printf 'one\\ntwo'; exec sleep 60"), &o, &out,
+                     rip_after_ms(300)));
+    CHECK(out.exit.timed_out);
+    CHECK(!out.truncated);
+    rip_output_done(&out);
+    check_heard(&h, "1one\n1two|");
+}
+
+TEST(what_a_helper_holds_open_is_told_as_far_as_it_came)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    run(&out, SH("sleep 60 & echo $! >pid; printf half"), &o);
+    CHECK(out.pipe_held);
+    kill((pid_t)strtol(read_file("pid"), NULL, 10), SIGKILL);
+    rip_output_done(&out);
+    check_heard(&h, "1half|");
+    unlink("pid");
+}
+
+/* ---- with other reads ------------------------------------------------- */
+
+TEST(what_was_read_ahead_is_told_first)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    rip_command *c = start(SH("echo 3; echo 4"), &o);
+    CHECK_OK(rip__buffer_append(&c->out[0].buffer, "x1\n2\n", 5));
+    c->out[0].start = 1;
+    CHECK_OK(rip_command_communicate(c, NULL, 0, &out, RIP_FOREVER));
+    rip_output_done(&out);
+    check_heard(&h, "11\n12\n13\n14\n");
+    rip_command_free(c);
+}
+
+TEST(the_beginning_of_a_line_can_be_read)
+{
+    struct heard h = { 0 };
+    struct rip_command_options o = by_lines(&h);
+    rip_command *c = start(SH("printf 'one\\nabcdef'; sleep 60"), &o);
+    char buf[4];
+    while (c->out[0].searched < 6)
+        CHECK_ERR(rip_command_communicate(c, NULL, 0, NULL, rip_after_ms(5)),
+                  -ETIMEDOUT);
+    CHECK_INT(rip_command_read(c, 1, buf, 4, RIP_NOW), ==, 4);
+    CHECK_MEM(buf, 4, "abcd", 4);
+    CHECK_INT(rip_command_signal(c, SIGKILL), ==, 0);
+    CHECK_OK(rip_command_communicate(c, NULL, 0, NULL, RIP_FOREVER));
+    check_heard(&h, "1one\n1ef|");
+    rip_command_free(c);
+}
+
+/* ---- memory ----------------------------------------------------------- */
+
+static size_t held, peak;
+
+static void *measured_resize(void *p, size_t size)
+{
+    size_t before = p ? malloc_usable_size(p) : 0;
+    void *q = rip__seam_real.resize(p, size);
+    if (q) {
+        held += malloc_usable_size(q) - before;
+        peak = held > peak ? held : peak;
+    }
+    return q;
+}
+
+static void measured_release(void *p)
+{
+    held -= p ? malloc_usable_size(p) : 0;
+    rip__seam_real.release(p);
+}
+
+static int hear_nothing(void *arg, const struct rip_piece *p)
+{
+    (void)arg, (void)p;
+    return 0;
+}
+
+/* The most memory that the library holds meanwhile. */
+static size_t peak_of(const char *const *argv,
+                      const struct rip_command_options *o)
+{
+    struct rip__seam before = rip__seam;
+    struct rip_output out;
+    rip__seam.resize = measured_resize;
+    rip__seam.release = measured_release;
+    held = peak = 0;
+    run(&out, argv, o);
+    rip_output_done(&out);
+    CHECK_INT(held, ==, 0);
+    rip__seam = before;
+    return peak;
+}
+
+TEST_WITH(memory_is_bounded_whatever_comes, .deadline = 60)
+{
+    const char *const *both =
+        ARGV(harness_program("child"), "flood", "both", "100000000");
+    const char *const *no_newline =
+        SH("head -c 50000000 /dev/zero & head -c 50000000 /dev/zero >&2; wait");
+    struct rip_command_options o = { .on_output = hear_nothing };
+    CHECK_INT(peak_of(both, &o), <, MIB);
+    o.by_lines = true;
+    CHECK_INT(peak_of(both, &o), <, MIB);
+    CHECK_INT(peak_of(no_newline, &o), <, 4 * MIB);
+    o = (struct rip_command_options){ .max_output = 1000 };
+    CHECK_INT(peak_of(both, &o), <, MIB);
+    o = (struct rip_command_options){ .max_output = 10 * MIB,
+                                      .overflow = RIP_OVERFLOW_HEAD_TAIL };
+    CHECK_INT(peak_of(both, &o), <, 2 * 10 * MIB * 3 / 2 + MIB);
+}
+
+/* ---- options ---------------------------------------------------------- */
+
+TEST(what_makes_no_sense_is_refused)
+{
+    const struct rip_command_options cases[] = {
+        { .by_lines = true },
+        { .on_output = hear,
+          .max_output = 1,
+          .overflow = RIP_OVERFLOW_HEAD_TAIL },
+        { .max_output = (size_t)-1 },
+        { .input = "", .input_len = (size_t)-1 },
+        { .max_output = 1, .overflow = (enum rip_overflow)3 },
+        { .max_output = 1, .overflow = (enum rip_overflow) - 1 },
+    };
+    static const char *const names[] = {
+        "by_lines without on_output",
+        "overflow and on_output",
+        "max_output",
+        "input_len",
+        "overflow",
+        "overflow",
+    };
+    for (size_t i = 0; i < RIP__LENGTH(cases); i++)
+        refuse(ARGV("true"), &cases[i], -EINVAL, "option", names[i]);
+}
+
+/* ---- faults ----------------------------------------------------------- */
+
+/* What has been told is the beginning of what was said, and all of it in the
+ * end, whatever fails meanwhile. */
+static void check_beginning(const struct heard *h, const char *all, bool whole)
+{
+    if (whole)
+        CHECK_STR(h->text.data ? h->text.data : "", all);
+    else if (h->text.data)
+        CHECK_MEM(h->text.data, h->text.len, all, h->text.len);
+}
+
+static void run_told(void *arg)
+{
+    static const char input[] = "one\ntwo\n\nfour";
+    struct heard h = { 0 };
+    struct rip_command_options o = { .input = input,
+                                     .input_len = sizeof input - 1,
+                                     .on_output = hear_bytes,
+                                     .on_output_arg = &h,
+                                     .by_lines = arg != NULL,
+                                     .grace = grace };
+    struct rip_output out = { 0 };
+    int r = rip_run(ARGV("cat"), &o, &out, RIP_FOREVER);
+    bool fed = r == 0 && out.exit.how == RIP_EXITED && out.exit.code == 0 &&
+               h.text.len > 0;
+    check_beginning(&h, input, fed);
+    rip_output_done(&out);
+    free(h.text.data);
+}
+
+TEST_WITH(telling_survives_every_fault, .deadline = 240)
+{
+    static int lines;
+    CHECK_INT(fault_sweep(run_told, NULL, NULL), >, 40);
+    CHECK_INT(fault_sweep(run_told, &lines, NULL), >, 40);
+}
+
+/* A flow, in whose course the pipe is widened, and an end by the callback. */
+static void run_refused(void *arg)
+{
+    struct heard h = { .fail_at = 50, .error = -ECANCELED };
+    struct rip_command_options o = { .on_output = hear_bytes,
+                                     .on_output_arg = &h,
+                                     .grace = grace };
+    struct rip_output out = { 0 };
+    (void)arg;
+    int r = rip_run(ARGV("cat", "/dev/zero"), &o, &out, RIP_FOREVER);
+    CHECK_INT(r, !=, 0);
+    CHECK_INT(h.pieces, <=, 50);
+    rip_output_done(&out);
+    free(h.text.data);
+}
+
+TEST_WITH(refusing_survives_every_fault, .deadline = 240)
+{
+    struct fault_options some = { .most = 16 };
+    CHECK_INT(fault_sweep(run_refused, NULL, &some), >, 40);
+}
