@@ -32,12 +32,17 @@ static int arm(const rip_command *c, struct pump *p)
            watch(&p->fds[2], c->out[1].fd, POLLIN);
 }
 
+/* What a pipe holds at first. */
+enum { PIPE_SIZE = 1 << 16 };
+
 /* Writes what the pipe takes; closes it when there is no more, or nobody who
  * would read it: an end that a command may choose, and no error. */
 static int feed(rip_command *c)
 {
     size_t left = c->input_len - c->input_done;
     const char *from = left > 0 ? (const char *)c->input + c->input_done : NULL;
+    if (c->input_done == 0 && left > PIPE_SIZE)
+        rip__os_pipe_widen(c->in);
     ssize_t r = rip__input_write(c, from, left);
     if (r > 0)
         c->input_done += (size_t)r;

@@ -21,10 +21,11 @@ struct rip__stream {
     size_t searched; /* so many of those bytes are known to be no newline */
 
     /* These are keep.c's. */
-    size_t turn; /* where the tail begins, which is a ring; 0 between calls */
-    size_t told; /* bytes that on_output has had */
-    rip_time at; /* when the last of them were read; 0: not known */
-    size_t seen; /* bytes, until it is clear that they are many */
+    size_t turn;  /* where the tail begins, which is a ring; 0 between calls */
+    size_t told;  /* bytes that on_output has had */
+    rip_time at;  /* when the last of them were read; 0: not known */
+    size_t seen;  /* bytes, until it is clear that they are many */
+    bool widened; /* the pipe, as far as may be */
 };
 
 /* One of the streams as stdio sees it. */

@@ -17,7 +17,9 @@ enum {
     FIRST = 4096,    /* read at first: most programs say little */
     BLOCK = 1 << 17, /* read at once from those that go on */
     GROWTH_MAX = 1 << 20,
-    LINE_MAX = 1 << 20
+    LINE_MAX = 1 << 20,
+    ENOUGH = 2 * BLOCK, /* to speak of a stream that goes on */
+    PIPE_FULL = 1 << 15 /* so much at once: the pipe may have been full */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -30,11 +32,22 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Those who fill the pipe while we are away are kept waiting by its size. */
+static void note_read(struct rip__stream *s, size_t n)
+{
+    if (s->seen < ENOUGH)
+        s->seen += n;
+    if (s->seen < ENOUGH || n < PIPE_FULL || s->widened)
+        return;
+    s->widened = true;
+    rip__os_pipe_widen(s->fd);
+}
+
 static ssize_t read_pipe(struct rip__stream *s, char *to, size_t cap)
 {
     ssize_t n = rip__stream_read_once(s, to, cap);
     if (n > 0)
-        s->seen = s->seen < FIRST ? s->seen + (size_t)n : FIRST;
+        note_read(s, (size_t)n);
     return n;
 }
 

@@ -83,6 +83,11 @@ int rip__os_give(int fd, uid_t uid)
     return (int)RIP__SYS(SYS_fchown, fd, uid, -1);
 }
 
+void rip__os_pipe_widen(int fd)
+{
+    (void)RIP__SYS(SYS_fcntl, fd, F_SETPIPE_SZ, 1 << 18);
+}
+
 ssize_t rip__os_read(int fd, void *buf, size_t cap)
 {
     long r;

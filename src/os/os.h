@@ -74,6 +74,10 @@ int rip__os_give(int fd, uid_t uid);
 ssize_t rip__os_read(int fd, void *buf, size_t cap);
 ssize_t rip__os_write(int fd, const void *buf, size_t len);
 
+/* Lets a pipe hold more than the 64 KiB it is born with; or not, where the user
+ * has too many such pipes. */
+void rip__os_pipe_widen(int fd);
+
 /* poll(2) until the deadline: how many are ready, 0 when it has passed. */
 int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline);
 

@@ -219,6 +219,23 @@ TEST(chunks_are_all_that_came)
     free(data);
 }
 
+/* The writer of a stream that flows is given a larger pipe; where it is not
+ * allowed, all goes on as before. */
+TEST(a_pipe_that_is_always_full_grows)
+{
+    struct heard h = { .fail_at = 100, .error = -ECANCELED };
+    struct rip_command_options o = by_lines(&h);
+    o.by_lines = false;
+    o.on_output = hear_bytes;
+    rip_command *c = start(ARGV("cat", "/dev/zero"), &o);
+    CHECK_ERR(rip_command_communicate(c, NULL, 0, NULL, RIP_FOREVER),
+              -ECANCELED);
+    CHECK_INT(fcntl(rip_command_pipe(c, 1), F_GETPIPE_SZ), >=, 1 << 18);
+    CHECK_INT(fcntl(rip_command_pipe(c, 2), F_GETPIPE_SZ), <=, 1 << 16);
+    rip_command_free(c);
+    free(h.text.data);
+}
+
 /* ---- an end by the callback ------------------------------------------- */
 
 /* Also the errors that mean something else when they are the library's. */

@@ -47,6 +47,7 @@ static const struct fault_call table[] = {
     CALL(dup3, ONCE(EINTR), ONCE(EBUSY)),
     CALL_ARG(fcntl, F_DUPFD_CLOEXEC, E(EMFILE)),
     CALL_ARG(fcntl, F_DUPFD, E(EMFILE)),
+    CALL_ARG(fcntl, F_SETPIPE_SZ, E(EPERM), E(ENOMEM)),
     CALL(fcntl),
     CALL(ioctl, E(ENOTTY)),
     CALL(fchown, E(EPERM)),
