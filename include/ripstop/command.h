@@ -461,6 +461,49 @@ RIP_API RIP_CHECK_RESULT int rip_popen(rip_command **ret,
                                        const char *shell_command,
                                        const char *mode);
 
+/*
+ * Runs a pipeline, a | b | c, from start to end:
+ *
+ *     const char *const list[] = { "du", "-a", NULL };
+ *     const char *const sort[] = { "sort", "-n", NULL };
+ *     const char *const tail[] = { "tail", "-n3", NULL };
+ *     const char *const *const stages[] = { list, sort, tail };
+ *     r = rip_pipeline_run(stages, 3, NULL, &out, NULL, rip_after(60));
+ *
+ * The options are those of each stage, but that `in` and `input` are those of
+ * the first and `out` is that of the last; each is by default as for rip_run.
+ * `err` is shared: all stages write to one pipe, whose content is ret->err, or
+ * to one open file; with RIP_STDIO_STDOUT each to where its own stdout goes,
+ * the next stage that is. The limits of output are those of the whole.
+ *
+ * The stages are one process group, which the first leads; or, where the first
+ * has our stdin and process_group is the default, they are in ours. They have
+ * one deadline, at which all of them are stopped, with everything that they
+ * have started. All of them are waited for, also those that end after the last.
+ *
+ * How each ended is in `exits`, n of them, if that is not NULL: whenever `ret`
+ * is filled. ret->exit tells of the whole: it is that of the last stage that
+ * failed, or else of the last stage, with `timed_out`, `stopped` and `tree`
+ * taken from all. A stage before the last that SIGPIPE killed has not failed,
+ * since a later one did not read to its end: `yes | head` is a success.
+ *
+ *     -EINVAL   n is 0, a stage is NULL or empty, or an option makes no sense
+ *               for several programs: a process_group other than own,
+ *               RIP_STDIO_PTY, program, program_fd
+ *
+ * and all that rip_run gives. A stage that can not be started is named in
+ * `failure`, and those before it are killed. `ret` may be NULL: then out and
+ * err are inherited by default. Blocks as rip_run does, and, for a stage that
+ * can not be started, 1 second at most where the kernel does not let go of
+ * those before it.
+ *
+ * Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_pipeline_run(
+    const char *const *const *stages, size_t n,
+    const struct rip_command_options *options, struct rip_output *ret,
+    struct rip_exit *exits, rip_time deadline);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,14 +6,16 @@
 /*
  * Feeding and reading at once. pump() goes round poll(2) with whatever is
  * still open: stdin, as long as there is input for it; stdout and stderr
- * until their end; and the process. It neither reaps nor stops anything.
+ * until their end; and the processes. It neither reaps nor stops anything.
  */
 
 /* ---- the pump --------------------------------------------------------- */
 
 struct pump {
-    struct pollfd fds[4]; /* in, out, err, the process */
-    bool ended;
+    const struct rip__job *job;
+    rip_command *c;     /* the job's streams are those of its last command */
+    struct pollfd *fds; /* in, out, err, the processes */
+    size_t running;
     rip_time give_up; /* after the end, for those who hold the pipes */
 };
 
@@ -23,13 +25,25 @@ static int watch(struct pollfd *p, int fd, short events)
     return fd >= 0;
 }
 
-/* How many of the streams are still open. */
-static int arm(const rip_command *c, struct pump *p)
+/* Those that have ended before are noticed in the first round. */
+static struct pump pump_of(const struct rip__job *job)
 {
-    watch(&p->fds[0], c->in, POLLOUT);
-    watch(&p->fds[3], p->ended ? -1 : c->pidfd, POLLIN);
-    return watch(&p->fds[1], c->out[0].fd, POLLIN) +
-           watch(&p->fds[2], c->out[1].fd, POLLIN);
+    struct pump p = { .job = job,
+                      .c = job->commands[job->n - 1],
+                      .fds = job->fds,
+                      .running = job->n,
+                      .give_up = RIP_FOREVER };
+    for (size_t i = 0; i < job->n; i++)
+        watch(&p.fds[3 + i], job->commands[i]->pidfd, POLLIN);
+    return p;
+}
+
+/* How many of the streams are still open. */
+static int arm(struct pump *p)
+{
+    watch(&p->fds[0], p->c->in, POLLOUT);
+    return watch(&p->fds[1], p->c->out[0].fd, POLLIN) +
+           watch(&p->fds[2], p->c->out[1].fd, POLLIN);
 }
 
 /* What a pipe holds at first. */
@@ -57,18 +71,29 @@ static int drain(rip_command *c, struct rip__stream *s)
     return r == -EAGAIN || r > 0 ? 0 : (int)r;
 }
 
-static int serve(rip_command *c, struct pump *p)
+/* Where there is still something to wait for, how it ended is noted now, so
+ * that the wall time is its own. */
+static void notice_end(struct pump *p, size_t i)
+{
+    p->fds[3 + i].fd = -1; /* poll passes it over */
+    p->running--;
+    if (p->running == 0)
+        p->give_up = rip__later(p->c->grace);
+    if (p->running > 0 || p->c->out[0].fd >= 0 || p->c->out[1].fd >= 0)
+        rip__command_note_end(p->job->commands[i]);
+}
+
+static int serve(struct pump *p)
 {
     int r = 0;
     if (p->fds[0].revents)
-        r = feed(c);
+        r = feed(p->c);
     for (int i = 0; r == 0 && i < 2; i++)
         if (p->fds[i + 1].revents)
-            r = drain(c, &c->out[i]);
-    if (p->fds[3].revents && !p->ended) {
-        p->ended = true;
-        p->give_up = rip__later(c->grace);
-    }
+            r = drain(p->c, &p->c->out[i]);
+    for (size_t i = 0; i < p->job->n; i++)
+        if (p->fds[3 + i].fd >= 0 && p->fds[3 + i].revents)
+            notice_end(p, i);
     return r;
 }
 
@@ -91,46 +116,48 @@ static int drain_rest(rip_command *c, struct rip__stream *s)
     return 0;
 }
 
-/* Until the command has ended and its output too: 0. 0 with pipe_held: the
- * output has not, and nobody waits any longer. */
-static int pump(rip_command *c, rip_time deadline)
+/* Until all have ended and their output too: 0. 0 with pipe_held: the output
+ * has not, and nobody waits any longer. */
+static int pump(const struct rip__job *job, rip_time deadline)
 {
-    struct pump p = { .give_up = RIP_FOREVER };
+    struct pump p = pump_of(job);
+    rip_command *c = p.c;
     int r = 0;
     if (deadline == RIP_NOW)
         deadline = rip__os_clock(); /* one round, however much there is */
     c->pipe_held = false;
     if (c->in >= 0 && c->input_done == c->input_len && c->unsent.len == 0)
         (void)rip__input_end(c);
-    while (r == 0 && (arm(c, &p) > 0 || !p.ended)) {
+    while (r == 0 && (arm(&p) > 0 || p.running > 0)) {
         rip_time until = rip__sooner(deadline, p.give_up);
-        r = rip__os_poll(p.fds, RIP__LENGTH(p.fds), until);
+        r = rip__os_poll(p.fds, 3 + job->n, until);
         if (r > 0)
-            r = serve(c, &p);
+            r = serve(&p);
         else if (r == 0)
             r = -ETIMEDOUT;
         if (r == 0 && until != RIP_FOREVER && rip__os_clock() >= until)
             r = -ETIMEDOUT; /* however much there is to read */
     }
-    if (r == -ETIMEDOUT && p.ended) {
+    if (r == -ETIMEDOUT && p.running == 0) {
         r = drain_rest(c, &c->out[0]);
         if (r == 0)
             r = drain_rest(c, &c->out[1]);
         c->pipe_held = c->out[0].fd >= 0 || c->out[1].fd >= 0;
     }
-    if (p.ended)
+    if (p.running == 0)
         rip__input_close(c);
     return r;
 }
 
 /* pump(), and before it what had been read ahead. */
-static int talk(rip_command *c, rip_time deadline)
+static int talk(const struct rip__job *job, rip_time deadline)
 {
+    rip_command *c = job->commands[job->n - 1];
     /* RIP_NOW is one round, with all that comes of it. */
     c->until = deadline == RIP_NOW ? RIP_FOREVER : deadline;
     int r = rip__keep_begin(c);
     if (r == 0)
-        r = pump(c, deadline);
+        r = pump(job, deadline);
     rip__keep_end(c);
     return r;
 }
@@ -144,26 +171,39 @@ static bool has_output(int code)
            code == RIP__REFUSED;
 }
 
+/* Takes the status of all: 0, -ETIMEDOUT when one has none yet. */
+static int reap(const struct rip__job *job, rip_time deadline)
+{
+    int all = 0;
+    for (size_t i = 0; i < job->n; i++) {
+        int r = rip_command_wait(job->commands[i], NULL, RIP_NOW);
+        if (r == -ETIMEDOUT && deadline != RIP_NOW)
+            r = rip_command_wait(job->commands[i], NULL, deadline);
+        if (r < 0 && r != -ETIMEDOUT)
+            return r;
+        all = r < 0 ? r : all;
+    }
+    return all;
+}
+
 /* `code` is what came of the pump. A command that has ended may have a tracer
  * that keeps its status from us: for that we wait until the deadline. */
-static int deliver(rip_command *c, int code, struct rip_output *ret,
-                   rip_time deadline)
+static int deliver(const struct rip__job *job, int code, struct rip_output *ret,
+                   struct rip_exit *exits, rip_time deadline)
 {
+    rip_command *c = job->commands[job->n - 1];
     struct rip_output o = { 0 };
     if (!has_output(code))
         return code;
-    int r = rip_command_wait(c, &o.exit, RIP_NOW);
-    if (r == -ETIMEDOUT && code == 0)
-        r = rip_command_wait(c, &o.exit, deadline);
+    int r = reap(job, code == 0 ? deadline : RIP_NOW);
     if (r < 0 && r != -ETIMEDOUT)
         return r;
-    if (r == -ETIMEDOUT) {
-        o.exit.how = RIP_RUNNING;
-        code = code == 0 ? r : code;
-    }
+    if (r == -ETIMEDOUT && code == 0)
+        code = r;
     r = ret ? rip__keep_results(c, code == 0, &o) : 0;
     if (r < 0)
         return r;
+    rip__job_end(job, exits, &o.exit);
     if (ret)
         *ret = o;
     return code == RIP__REFUSED ? c->refused : code;
@@ -172,6 +212,8 @@ static int deliver(rip_command *c, int code, struct rip_output *ret,
 int rip_command_communicate(rip_command *c, const void *input, size_t len,
                             struct rip_output *ret, rip_time deadline)
 {
+    struct pollfd fds[4];
+    const struct rip__job job = { &c, 1, fds };
     if (len > 0 && (!input || !c->has_input))
         return -EINVAL; /* nothing to feed, or no way to */
     if (input) {
@@ -183,10 +225,10 @@ int rip_command_communicate(rip_command *c, const void *input, size_t len,
     int r = rip__file_collect(c);
     if (r < 0)
         return r;
-    r = talk(c, deadline);
+    r = talk(&job, deadline);
     if (r == 0)
         r = rip__keep_finish(c);
-    return deliver(c, r, ret, deadline);
+    return deliver(&job, r, ret, NULL, deadline);
 }
 
 void rip_output_done(struct rip_output *o)
@@ -201,28 +243,29 @@ void rip_output_done(struct rip_output *o)
 /* For what a killed tree has left in its pipes. */
 static const rip_time last_look = 20000000;
 
-/* Goes on reading, as the command may be blocked on that. What comes after a
+/* Goes on reading, as the commands may be blocked on that. What comes after a
  * failure is dropped. Gives the first failure. */
-static int read_on(rip_command *c, int failure, rip_time deadline)
+static int read_on(const struct rip__job *job, int failure, rip_time deadline)
 {
-    c->deaf = failure != 0;
-    int r = talk(c, deadline);
+    job->commands[job->n - 1]->deaf = failure != 0;
+    int r = talk(job, deadline);
     if (r == 0 || r == -ETIMEDOUT || failure)
         return failure;
-    return read_on(c, r, deadline);
+    return read_on(job, r, deadline);
 }
 
-/* Ends it because of `why`: -ETIMEDOUT, or a failure, which is the result. */
-static int end_early(rip_command *c, int why)
+/* Ends all because of `why`: -ETIMEDOUT, or a failure, which is the result. */
+static int end_early(const struct rip__job *job, int why)
 {
-    rip_time grace_ends = c->grace > 0 ? rip__later(c->grace) : RIP_NOW;
-    struct rip_exit end;
-    rip__stop_ask(c, why == -ETIMEDOUT);
-    int r = read_on(c, why == -ETIMEDOUT ? 0 : why, grace_ends);
-    rip__stop_await(c, grace_ends);
-    rip__stop_kill(c);
-    r = read_on(c, r, rip__later(last_look));
-    (void)rip__stop_end(c, &end);
+    rip_time grace = job->commands[0]->grace;
+    rip_time grace_ends = grace > 0 ? rip__later(grace) : RIP_NOW;
+    rip__stop_ask(job->commands, job->n, why == -ETIMEDOUT);
+    int r = read_on(job, why == -ETIMEDOUT ? 0 : why, grace_ends);
+    rip__stop_await(job->commands, job->n, grace_ends);
+    rip__stop_kill(job->commands, job->n);
+    r = read_on(job, r, rip__later(last_look));
+    for (size_t i = 0; i < job->n; i++)
+        (void)rip__stop_end(job->commands[i], NULL);
     return r;
 }
 
@@ -235,30 +278,44 @@ static int tell_rest(rip_command *c, int code)
     return r == 0 || r == -ETIMEDOUT ? code : r;
 }
 
-/* It has ended in time, but what it left behind has not let go of its output.
- * What that would still have said is cut off, so pipe_held stays. */
-static int end_holders(rip_command *c)
+/* All have ended in time, but what they left behind has not let go of the
+ * output. What that would still have said is cut off, so pipe_held stays. */
+static int end_holders(const struct rip__job *job)
 {
-    int r = end_early(c, -ETIMEDOUT);
-    c->pipe_held = true;
+    int r = end_early(job, -ETIMEDOUT);
+    job->commands[job->n - 1]->pipe_held = true;
+    return r;
+}
+
+/* Backwards: a group is led by the first of those that are in it. */
+static void free_all(const struct rip__job *job)
+{
+    for (size_t i = job->n; i-- > 0;)
+        rip_command_free(job->commands[i]);
+}
+
+int rip__job_run(const struct rip__job *job, struct rip_output *ret,
+                 struct rip_exit *exits, rip_time deadline)
+{
+    rip_command *c = job->commands[job->n - 1];
+    int r = talk(job, deadline);
+    if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
+        r = end_holders(job);
+    else if (r != 0)
+        r = end_early(job, r);
+    r = tell_rest(c, r);
+    r = deliver(job, r, ret, exits, deadline);
+    free_all(job);
     return r;
 }
 
 int rip_run(const char *const *argv, const struct rip_command_options *options,
             struct rip_output *ret, rip_time deadline)
 {
+    struct pollfd fds[4];
     rip_command *c;
+    const struct rip__job job = { &c, 1, fds };
     bool capture = ret || (options && options->on_output);
     int r = rip__command_start(&c, argv, options, capture);
-    if (r < 0)
-        return r;
-    r = talk(c, deadline);
-    if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
-        r = end_holders(c);
-    else if (r != 0)
-        r = end_early(c, r);
-    r = tell_rest(c, r);
-    r = deliver(c, r, ret, deadline);
-    rip_command_free(c);
-    return r;
+    return r < 0 ? r : rip__job_run(&job, ret, NULL, deadline);
 }

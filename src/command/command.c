@@ -146,8 +146,9 @@ static int spawn(rip_command *c, struct rip__plan *p)
         return rip__fail_spawn(p, &s, r);
     c->pid = s.pid;
     c->pidfd = s.pidfd;
-    c->own_group = p->spawn.group == RIP__GROUP_OWN ||
-                   p->spawn.group == RIP__GROUP_SESSION;
+    if (p->spawn.group == RIP__GROUP_OWN ||
+        p->spawn.group == RIP__GROUP_SESSION)
+        c->leader = c;
     memcpy(c->mark, p->mark, sizeof c->mark);
     c->inherited_peak = rip__os_peak_memory();
     adopt_fds(c, p);
@@ -238,13 +239,14 @@ static void fill_end(rip_command *c, const struct rip__os_status *s)
         e->max_rss_bytes = s->max_rss_bytes;
 }
 
-/* Takes its status if it has ended: 1, 0 if it has not. */
-static int look(rip_command *c)
+/* Takes its status if it has ended: 1, 0 if it has not. `note`: without
+ * reaping it. */
+static int look(rip_command *c, bool note)
 {
     struct rip__os_status status;
     int r = 1;
     pthread_mutex_lock(&c->lock);
-    bool keep = c->stopping > 0;
+    bool keep = note || c->stopping > 0;
     if (!c->reaped && !(c->ended && keep)) {
         r = rip__os_reap(c->pidfd, keep, &status);
         if (r == 1 && !c->ended)
@@ -256,6 +258,11 @@ static int look(rip_command *c)
     }
     pthread_mutex_unlock(&c->lock);
     return r;
+}
+
+void rip__command_note_end(rip_command *c)
+{
+    (void)look(c, true);
 }
 
 /* How it ended; and how its tree was reached, which may go on after that. */
@@ -272,7 +279,7 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
     const rip_time longest_nap = 20000000;
     int r = deadline == RIP_NOW ? 0 : rip__command_await(c, deadline);
     if (r == 0)
-        r = look(c);
+        r = look(c, false);
     /* Ended, and no status: a tracer (strace, gdb) has it, and hands it on
      * when it likes to. */
     for (rip_time nap = 1000000; r == 0;
@@ -281,7 +288,7 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
             return -ETIMEDOUT;
         r = rip__os_poll(NULL, 0, rip__sooner(deadline, rip__later(nap)));
         if (r == 0)
-            r = look(c);
+            r = look(c, false);
     }
     if (r < 0)
         return r;

@@ -49,7 +49,9 @@ struct rip_command {
     pid_t pid;
     int pidfd;
     pid_t owner; /* the process that started it: not a fork of that */
-    bool own_group;
+    const rip_command *leader; /* of the process group that gets its signals:
+                                  itself, or an earlier stage of its pipeline;
+                                  NULL: there is none */
     char mark[RIP__MARK_SIZE]; /* of its tree; "": it has none */
     rip_time started;
     int64_t inherited_peak; /* our peak memory when it was loaded */
@@ -159,6 +161,10 @@ int rip__search_paths(const char ***ret, const char *name,
 /* ---- redirect.c: the descriptors of a plan ---- */
 
 int rip__redirect_open(struct rip__plan *p);
+
+/* Opens the file of `s`, to be stream `i`: its descriptor. */
+int rip__redirect_file(const struct rip_command_options *o,
+                       const struct rip_stdio *s, int i);
 void rip__redirect_close(int fds[3]);
 
 /* As rip__os_terminal_resize; 0: the usual 24 rows or 80 columns. */
@@ -187,6 +193,9 @@ int rip__command_start(rip_command **ret, const char *const *argv,
 /* Waits until it has ended, without reaping it: 0, -ETIMEDOUT, or a failure
  * of poll(2). */
 int rip__command_await(rip_command *c, rip_time deadline);
+
+/* Of one that has ended: takes down how and when, without reaping it. */
+void rip__command_note_end(rip_command *c);
 
 /* ---- stream.c ---- */
 
@@ -259,21 +268,41 @@ int rip__keep_finish(rip_command *c);
  * away, else copies. 0 or -ENOMEM, with nothing lost. */
 int rip__keep_results(rip_command *c, bool give, struct rip_output *ret);
 
+/* ---- capture.c ---- */
+
+/* Commands that are run together, one or the stages of a pipeline: the last
+ * holds all of our ends of their pipes, and what is said of them. */
+struct rip__job {
+    rip_command *const *commands;
+    size_t n;           /* not 0 */
+    struct pollfd *fds; /* room for n + 3 */
+};
+
+/* What rip_run does once the commands have been started; frees them. */
+int rip__job_run(const struct rip__job *job, struct rip_output *ret,
+                 struct rip_exit *exits, rip_time deadline);
+
+/* ---- pipeline.c ---- */
+
+/* How each has ended, into `exits` unless that is NULL, and how the whole. */
+void rip__job_end(const struct rip__job *job, struct rip_exit *exits,
+                  struct rip_exit *ret);
+
 /* ---- stop.c: an end in three acts, for stop and for run ---- */
 
 /* rip_command_stop; `timed_out`: it is stopped at its deadline. */
 int rip__stop(rip_command *c, struct rip_exit *ret, rip_time deadline,
               bool timed_out);
 
-/* Asks the tree to end, unless there is no grace. From here on nobody but
- * rip__stop_end reaps the command. */
-void rip__stop_ask(rip_command *c, bool timed_out);
+/* Asks the trees to end, unless there is no grace. From here on nobody but
+ * rip__stop_end reaps the commands. */
+void rip__stop_ask(rip_command *const *list, size_t n, bool timed_out);
 
-/* Waits until all of the tree that was found has ended. */
-void rip__stop_await(rip_command *c, rip_time deadline);
+/* Waits until all of the trees that was found has ended. */
+void rip__stop_await(rip_command *const *list, size_t n, rip_time deadline);
 
 /* Kills what is left, and waits for that at most a second. */
-void rip__stop_kill(rip_command *c);
+void rip__stop_kill(rip_command *const *list, size_t n);
 
 /* As rip_command_wait, for not longer than its status takes to be known. */
 int rip__stop_end(rip_command *c, struct rip_exit *ret);

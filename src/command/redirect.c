@@ -30,16 +30,22 @@ static int open_pipe(struct rip__plan *p, int i)
     return r < 0 ? rip__fail(p->options, "pipe", names[i], r) : 0;
 }
 
-static int open_file(struct rip__plan *p, int i)
+int rip__redirect_file(const struct rip_command_options *o,
+                       const struct rip_stdio *s, int i)
 {
-    const struct rip_stdio *s = &p->stdio[i];
     int flags = O_RDONLY;
     if (i != 0)
         flags = O_WRONLY | O_CREAT |
                 (s->kind == RIP_STDIO_APPEND ? O_APPEND : O_TRUNC);
     int fd = rip__os_open(s->path, flags | O_NOCTTY, 0666);
+    return fd < 0 ? rip__fail(o, "open", s->path, fd) : fd;
+}
+
+static int open_file(struct rip__plan *p, int i)
+{
+    int fd = rip__redirect_file(p->options, &p->stdio[i], i);
     if (fd < 0)
-        return rip__fail(p->options, "open", s->path, fd);
+        return fd;
     p->theirs[i] = fd;
     p->spawn.redirect[i] = (struct rip__os_redirect){ RIP__COPY, fd };
     return 0;

@@ -12,8 +12,10 @@
  * killed later, when its parents are gone. With a control group of its own
  * the tree is what is in that, and nothing else has to be looked through.
  *
- * c->lock is held wherever the group is signalled: nobody reaps the leader
- * meanwhile, so the group's number is still its own.
+ * c->lock is held wherever the group is signalled: nobody reaps the command
+ * meanwhile, so the group's number is not somebody else's as long as the
+ * command itself is in it. The stages of a pipeline share one group, which is
+ * looked for and signalled with the first of them that is still there.
  */
 
 static const rip_time second = 1000000000;
@@ -82,9 +84,10 @@ static void hold(void *arg, const struct rip__os_member *m)
     l->grew = true;
 }
 
-/* Holds all of the tree that is to be seen. `there`: pid and group are its
- * own. As rip__os_tree; 1 also when there is somebody new. */
-static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
+/* Holds all of the tree that is to be seen. `there`: its pid is its own. As
+ * rip__os_tree; 1 also when there is somebody new. */
+static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there,
+                     pid_t group)
 {
     struct look l = { .c = c };
     if (in_cgroup(c)) {
@@ -93,7 +96,7 @@ static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
     }
     const struct rip__os_root root = {
         .pid = there ? c->pid : 0,
-        .group = there && c->own_group ? c->pid : 0,
+        .group = group,
         .mark = c->mark[0] ? c->mark : NULL,
     };
     int r = rip__os_tree(all, &root, hold, &l);
@@ -107,13 +110,13 @@ static int hold_tree(rip_command *c, struct rip__os_processes *all, bool there)
  * Members of the group get their signal through it, once. One that had left
  * when the group was signalled got none; it looks the same as one that left
  * afterwards, which gets a second. */
-static bool signal_held(rip_command *c, int sig, bool by_group, int *error)
+static bool signal_held(rip_command *c, int sig, pid_t group, int *error)
 {
     bool any = false;
     for (size_t i = 0; i < c->n_held; i++) {
         const struct rip__os_member *m = &c->held[i];
-        bool was_in_group = by_group && m->group == c->pid;
-        if (was_in_group && rip__os_group_of(m->pid) == c->pid)
+        bool was_in_group = group > 0 && m->group == group;
+        if (was_in_group && rip__os_group_of(m->pid) == group)
             continue;
         int r = rip__os_pidfd_signal(m->pidfd, sig);
         if (r == 0)
@@ -134,50 +137,80 @@ static void note_reach(rip_command *c, enum rip_tree reach, int looked)
         c->tree = reach;
 }
 
-/* `looked`: what came of reading all processes. Sets *again if it is worth
- * another look: somebody is new, or can not be judged. */
-static int signal_locked(rip_command *c, int sig, struct rip__os_processes *all,
-                         int looked, bool *again)
+/* The group by which it is reached, 0 if there is none. A stage may have gone
+ * elsewhere, by setsid(2) say. */
+static pid_t group_of(const rip_command *c, bool there)
 {
-    int r = -ESRCH;
+    if (!there || !c->leader || in_cgroup(c))
+        return 0;
+    pid_t group = c->leader->pid;
+    return c->leader == c || rip__os_group_of(c->pid) == group ? group : 0;
+}
+
+/* One signal to several. */
+struct round {
+    int sig;
+    struct rip__os_processes *all;
+    int looked;      /* what came of reading these */
+    pid_t signalled; /* the last group that got the signal in this round */
+    bool again;      /* it is worth another look: somebody is new, or can not be
+                        judged */
+};
+
+static int signal_itself(const rip_command *c, pid_t group,
+                         const struct round *round)
+{
+    if (group == 0)
+        return rip__os_child_signal(c->pidfd, c->pid, round->sig);
+    if (group == round->signalled)
+        return 0;
+    return rip__os_group_signal(c->leader->pidfd, group, round->sig);
+}
+
+static int signal_locked(rip_command *c, struct round *round)
+{
+    int r = -ESRCH, looked = round->looked;
     /* Not only we can have reaped it, and then the group is anybody's. */
     bool there =
         !c->reaped && rip__os_child_signal(c->pidfd, c->pid, 0) != -ESRCH;
-    bool by_group = there && c->own_group && !in_cgroup(c);
+    pid_t group = group_of(c, there);
     prune_held(c);
     if (looked == 0 || in_cgroup(c))
-        looked = hold_tree(c, all, there);
-    if (in_cgroup(c) && sig == SIGKILL)
+        looked = hold_tree(c, round->all, there,
+                           group == round->signalled ? 0 : group);
+    if (in_cgroup(c) && round->sig == SIGKILL)
         (void)rip__os_cgroup_kill(&c->cgroup); /* else one by one */
     if (there)
-        r = by_group ? rip__os_group_signal(c->pidfd, c->pid, sig)
-                     : rip__os_child_signal(c->pidfd, c->pid, sig);
-    if (signal_held(c, sig, by_group, &looked)) {
+        r = signal_itself(c, group, round);
+    if (group > 0)
+        round->signalled = group;
+    if (signal_held(c, round->sig, group, &looked)) {
         note_reach(c, RIP_TREE_SWEEP, looked);
         r = 0;
     } else if (r == 0) {
         note_reach(c, RIP_TREE_GROUP, looked);
     }
-    *again = *again || looked > 0;
+    round->again = round->again || looked > 0;
     return r == 0 && looked < 0 ? looked : r;
 }
 
 /* Signals each once; -ESRCH if none was there. */
 static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
 {
-    struct rip__os_processes *all = NULL;
-    int looked = 0, result = -ESRCH;
-    for (size_t i = 0; !all && looked == 0 && i < n; i++)
+    struct round round = { .sig = sig };
+    int result = -ESRCH;
+    for (size_t i = 0; !round.all && round.looked == 0 && i < n; i++)
         if (!in_cgroup(list[i]))
-            looked = rip__os_processes_read(&all);
+            round.looked = rip__os_processes_read(&round.all);
     for (size_t i = 0; i < n; i++) {
         pthread_mutex_lock(&list[i]->lock);
-        int r = signal_locked(list[i], sig, all, looked, again);
+        int r = signal_locked(list[i], &round);
         pthread_mutex_unlock(&list[i]->lock);
         if (result == -ESRCH || (result == 0 && r != -ESRCH))
             result = r;
     }
-    rip__os_processes_free(all);
+    rip__os_processes_free(round.all);
+    *again = *again || round.again;
     return result;
 }
 
@@ -241,62 +274,86 @@ int rip_command_signal_one(rip_command *c, int sig)
     return r;
 }
 
-void rip__stop_ask(rip_command *c, bool timed_out)
+void rip__stop_ask(rip_command *const *list, size_t n, bool timed_out)
 {
-    pthread_mutex_lock(&c->lock);
-    c->stopping++;
-    if (!c->ended && !has_ended(c->pidfd)) {
-        c->timed_out = c->timed_out || timed_out;
-        c->stopped = c->stopped || !timed_out;
+    for (size_t i = 0; i < n; i++) {
+        rip_command *c = list[i];
+        pthread_mutex_lock(&c->lock);
+        c->stopping++;
+        if (!c->ended && !has_ended(c->pidfd)) {
+            c->timed_out = c->timed_out || timed_out;
+            c->stopped = c->stopped || !timed_out;
+        }
+        pthread_mutex_unlock(&c->lock);
     }
-    pthread_mutex_unlock(&c->lock);
-    if (c->grace > 0)
-        (void)rip_command_signal(c, SIGTERM);
+    if (list[0]->grace > 0)
+        (void)rip_command_signal_all(list, n, SIGTERM);
 }
 
-/* The command and all that is held of its tree, as poll(2) wants them. */
-static struct pollfd *watch_tree(rip_command *c, size_t *n)
+static void watch(struct pollfd *p, int pidfd)
 {
+    *p = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+}
+
+/* The command and all that is held of its tree, as poll(2) wants them: added
+ * to a list of *n. */
+static int watch_tree(rip_command *c, struct pollfd **fds, size_t *n)
+{
+    size_t size;
+    struct pollfd *more = NULL;
     pthread_mutex_lock(&c->lock);
-    struct pollfd *list = rip__alloc_array(c->n_held + 1, sizeof *list);
-    if (list) {
-        list[0] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
+    if (rip__multiply(*n + 1 + c->n_held, sizeof *more, &size))
+        more = rip__seam.resize(*fds, size);
+    if (more) {
+        *fds = more;
+        watch(&more[(*n)++], c->pidfd);
         for (size_t i = 0; i < c->n_held; i++)
-            list[i + 1] =
-                (struct pollfd){ .fd = c->held[i].pidfd, .events = POLLIN };
-        *n = c->n_held + 1;
+            watch(&more[(*n)++], c->held[i].pidfd);
     }
     pthread_mutex_unlock(&c->lock);
-    return list;
+    return more ? 0 : -ENOMEM;
 }
 
-void rip__stop_await(rip_command *c, rip_time deadline)
+/* Until all have ended, or the deadline: 0; or a failure. */
+static int await_all(struct pollfd *fds, size_t n, rip_time deadline)
 {
-    size_t n, left;
-    struct pollfd *list = watch_tree(c, &n);
-    if (!list) {
-        (void)rip__command_await(c, deadline);
-        return;
-    }
-    left = n;
-    while (left > 0 && rip__os_poll(list, n, deadline) > 0) {
+    size_t left = n;
+    int r = 1;
+    while (left > 0 && (r = rip__os_poll(fds, n, deadline)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            if (list[i].fd >= 0 && list[i].revents) {
-                list[i].fd = -1; /* poll passes it over */
+            if (fds[i].fd >= 0 && fds[i].revents) {
+                fds[i].fd = -1; /* poll passes it over */
                 left--;
             }
         }
     }
-    rip__free(list);
+    return r < 0 ? r : 0;
 }
 
-void rip__stop_kill(rip_command *c)
+/* Where there is no memory for that they are waited for one by one, without
+ * their trees. */
+void rip__stop_await(rip_command *const *list, size_t n, rip_time deadline)
 {
-    (void)rip_command_signal(c, SIGKILL); /* `tree` tells what came of it */
-    pthread_mutex_lock(&c->lock);
-    c->killed = true;
-    pthread_mutex_unlock(&c->lock);
-    rip__stop_await(c, rip__later(second));
+    struct pollfd *fds = NULL;
+    size_t n_fds = 0, i = 0;
+    while (i < n && watch_tree(list[i], &fds, &n_fds) == 0)
+        i++;
+    if (await_all(fds, n_fds, deadline) < 0)
+        i = 0;
+    for (; i < n; i++)
+        (void)rip__command_await(list[i], deadline);
+    rip__free(fds);
+}
+
+void rip__stop_kill(rip_command *const *list, size_t n)
+{
+    (void)rip_command_signal_all(list, n, SIGKILL); /* `tree` has the result */
+    for (size_t i = 0; i < n; i++) {
+        pthread_mutex_lock(&list[i]->lock);
+        list[i]->killed = true;
+        pthread_mutex_unlock(&list[i]->lock);
+    }
+    rip__stop_await(list, n, rip__later(second));
 }
 
 int rip__stop_end(rip_command *c, struct rip_exit *ret)
@@ -313,9 +370,9 @@ int rip__stop(rip_command *c, struct rip_exit *ret, rip_time deadline,
               bool timed_out)
 {
     rip_time grace_ends = rip__sooner(deadline, rip__later(c->grace));
-    rip__stop_ask(c, timed_out);
-    rip__stop_await(c, c->grace > 0 ? grace_ends : RIP_NOW);
-    rip__stop_kill(c);
+    rip__stop_ask(&c, 1, timed_out);
+    rip__stop_await(&c, 1, c->grace > 0 ? grace_ends : RIP_NOW);
+    rip__stop_kill(&c, 1);
     return rip__stop_end(c, ret);
 }
 

@@ -147,3 +147,20 @@ const char *read_file(const char *name)
     fclose(f);
     return text;
 }
+
+const char *ends_text(const struct rip_exit *ends, size_t n)
+{
+    static char text[256];
+    size_t len = 0;
+    for (size_t i = 0; i < n && len < sizeof text - 32; i++) {
+        const char *space = i > 0 ? " " : "";
+        if (ends[i].how == RIP_SIGNALED)
+            len += (size_t)sprintf(text + len, "%s%s", space,
+                                   rip_signal_name(ends[i].signal) + 3);
+        else if (ends[i].how == RIP_EXITED)
+            len += (size_t)sprintf(text + len, "%s%d", space, ends[i].code);
+        else
+            len += (size_t)sprintf(text + len, "%s?", space);
+    }
+    return text;
+}

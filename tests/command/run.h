@@ -51,4 +51,23 @@ char *make_data(size_t size);
 void write_file(const char *name, const char *text, int mode);
 const char *read_file(const char *name);
 
+/* ---- pipelines ---- */
+
+#define STAGES(...) ((const char *const *const[]){ __VA_ARGS__ })
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+/* rip_pipeline_run, which has to work, without a deadline. `ends` is an array
+ * with an element a stage. */
+#define PIPE(o, ends, options, ...)                                        \
+    CHECK_INT(rip_pipeline_run(STAGES(__VA_ARGS__),                        \
+                               COUNT(STAGES(__VA_ARGS__)), (options), (o), \
+                               (ends), RIP_FOREVER),                       \
+              ==, 0)
+
+#define FED(data, len) \
+    (&(struct rip_command_options){ .input = (data), .input_len = (len) })
+
+/* How each of n stages ended, as "0 3 PIPE". Static memory. */
+const char *ends_text(const struct rip_exit *ends, size_t n);
+
 #endif
