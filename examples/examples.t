@@ -5,6 +5,30 @@ $ example_first
 ~ \d{4}-\d\d-\d\d
 date exited with 0
 
+# Directories count too, and how much they add is the file system's affair.
+
+== pipeline: the biggest in a tree of files
+$ mkdir -p tree/sub
+$ head -c 900000 /dev/zero >tree/sub/big
+$ head -c 70000 /dev/zero >tree/middle
+$ head -c 100 /dev/zero >tree/small
+$ example_pipeline tree
+900000	tree/sub/big
+~ \d{6}	tree/sub
+~ \d{6}	tree
+$ rm -r tree
+
+== pipeline: a stage that fails is named, though the last one is well
+$ LC_ALL=C example_pipeline no-such
+2> ~ du: .*no-such.*
+2> du exited with 1
+[1]
+
+== pipeline: a program that is not there
+$ PATH=/nowhere $(command -v example_pipeline) .
+2> exec "du": no such file or directory
+[1]
+
 # The first command ends only when the second has seen, in the file, what it
 # wrote; and the second goes on only when it has seen there that the first has
 # ended.
