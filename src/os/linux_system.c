@@ -25,8 +25,8 @@ int64_t rip__os_peak_memory(void)
 unsigned rip__os_affinity_count(void)
 {
     /* The kernel refuses a mask that is shorter than its own, which can be
-     * longer than cpu_set_t: 64 Ki CPUs are more than it can be built for. */
-    unsigned long mask[65536 / (8 * sizeof(unsigned long))];
+     * longer than cpu_set_t: it can be built for 8192 CPUs. */
+    unsigned long mask[16384 / (8 * sizeof(unsigned long))];
     long bytes = RIP__SYS(SYS_sched_getaffinity, 0, sizeof mask, mask);
     unsigned count = 0;
     for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof *mask; i++)

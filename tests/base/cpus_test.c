@@ -2,15 +2,18 @@
 #include "base/cpus.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <ripstop/base.h>
 
+#include "fault.h"
 #include "harness.h"
 
 /* A tree of made-up files, below the test's own directory. */
@@ -100,6 +103,82 @@ TEST(v1_minus_one_is_no_quota)
     put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
     CHECK_INT(quota(), ==, UINT_MAX);
 }
+
+/* A container's hierarchy with a name as long as a path can have it. */
+TEST(v1_options_and_paths_may_be_long)
+{
+    char name[256], options[1024];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    memset(options, 'o', sizeof options - 1);
+    options[sizeof options - 1] = 0;
+    put("/proc/self/cgroup", "3:cpu:/%s\n", name);
+    put("/proc/self/mountinfo",
+        "41 39 0:34 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,%s,cpu\n",
+        options);
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "700000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    CHECK_INT(quota(), ==, 7);
+}
+
+TEST(a_mount_table_that_is_cut_is_no_quota)
+{
+    put("/proc/self/cgroup", "0::/\n");
+    put("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup - cgroup2\n"
+                                "30 22 0:26 - cgroup2 cgroup2 rw\n"
+                                "30\n");
+    CHECK_INT(quota(), ==, UINT_MAX);
+}
+
+/* ---- faults ----------------------------------------------------------- */
+
+/* Files that cannot be read, or no memory to read them, hide quotas, and do
+ * no other harm. */
+static void count_with_quotas(void *arg)
+{
+    unsigned n = rip__cpu_quota("fake");
+    (void)arg;
+    CHECK(n == 3 || n == 5 || n == UINT_MAX);
+    CHECK_INT(rip_cpu_count(), >=, 1);
+}
+
+TEST_WITH(counting_survives_every_fault, .deadline = 60)
+{
+    put("/proc/self/cgroup", "3:cpu:/\n0::/a\n");
+    put("/proc/self/mountinfo",
+        "30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
+        "41 39 0:34 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "500000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/a/cpu.max", "300000 100000\n");
+    CHECK_INT(rip__cpu_quota("fake"), ==, 3);
+    CHECK_INT(fault_sweep(count_with_quotas, NULL, NULL), >, 40);
+    CHECK_INT(system("rm -r fake"), ==, 0);
+}
+
+static void *count_in_thread(void *ret)
+{
+    *(unsigned *)ret = rip_cpu_count();
+    return NULL;
+}
+
+/* Beside what glibc itself may need to start a thread. */
+TEST(a_thread_with_a_small_stack_can_ask)
+{
+    unsigned n = 0;
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    CHECK_INT(
+        pthread_attr_setstacksize(&attr, (size_t)sysconf(_SC_THREAD_STACK_MIN)),
+        ==, 0);
+    CHECK_INT(pthread_create(&thread, &attr, count_in_thread, &n), ==, 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+    CHECK_INT(n, ==, rip_cpu_count());
+}
+
+/* ---- affinity --------------------------------------------------------- */
 
 TEST(affinity_counts)
 {
