@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fault.h"
 #include "harness.h"
@@ -161,4 +163,91 @@ static void talk_and_stop(void *arg)
 TEST_WITH(talking_and_stopping_survives_every_fault, .deadline = 240)
 {
     CHECK_INT(fault_sweep(talk_and_stop, NULL, NULL), >, 40);
+}
+
+/* ---- in poorer surroundings ------------------------------------------- */
+
+TEST_WITH(a_start_without_clone3_survives_every_fault, .deadline = 240)
+{
+    struct rip_command_options o = piped;
+    fault_always(SYS_clone3, ENOSYS);
+    fault_always(SYS_close_range, ENOSYS);
+    CHECK_INT(fault_sweep(start_and_wait, &o, NULL), >, 40);
+}
+
+/* Pipes with numbers that are too high to be copied. */
+TEST_WITH(a_start_with_many_files_survives_every_fault, .deadline = 240)
+{
+    struct rip_command_options o = piped;
+    int fds[300];
+    for (size_t i = 0; i < 300; i++)
+        CHECK_INT(fds[i] = dup(0), >=, 0);
+    CHECK_INT(fault_sweep(start_and_wait, &o, NULL), >, 40);
+    for (size_t i = 0; i < 300; i++)
+        close(fds[i]);
+}
+
+TEST_WITH(run_without_rwf_nosignal_survives_every_fault, .deadline = 240)
+{
+    fault_always(SYS_pwritev2, EOPNOTSUPP);
+    CHECK_INT(fault_sweep(run_cat, NULL, NULL), >, 40);
+}
+
+/* ---- signals and communicate ------------------------------------------ */
+
+static void signal_two(void *arg)
+{
+    rip_command *c[2] = { NULL, NULL };
+    struct rip_exit e;
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        if (rip_command_start(&c[i], SH("cat & cat"), &piped) < 0)
+            c[i] = NULL;
+    if (c[0] && c[1]) {
+        int r = rip_command_signal_all(c, 2, SIGKILL);
+        CHECK(r <= 0 && r != -ESRCH);
+        /* Whatever could not be looked at, the group gets its signal. */
+        r = rip_command_wait(c[0], &e, RIP_FOREVER);
+        if (r == 0)
+            CHECK(e.how == RIP_UNKNOWN || e.signal == SIGKILL);
+    }
+    rip_command_free(c[1]);
+    rip_command_free(c[0]);
+}
+
+TEST_WITH(signalling_survives_every_fault, .deadline = 240)
+{
+    struct fault_options some = { .most = 16 };
+    CHECK_INT(fault_sweep(signal_two, NULL, &some), >, 40);
+}
+
+/* What was read when a call fails is not lost: the next one gives it. */
+static void communicate_twice(void *arg)
+{
+    const char *const words = "one\ntwo\n";
+    struct rip_command_options o = piped;
+    struct rip_output out = { 0 };
+    rip_command *c;
+    (void)arg;
+    o.max_output = 6;
+    o.overflow = RIP_OVERFLOW_HEAD_TAIL;
+    if (rip_command_start(&c, ARGV("cat"), &o) < 0)
+        return;
+    int r = rip_command_communicate(c, words, 8, &out, RIP_FOREVER);
+    if (r < 0)
+        r = rip_command_communicate(c, NULL, 0, &out, rip_after(2));
+    if (r == 0 && rip_exit_ok(&out.exit)) {
+        if (out.out_len > 0) /* 0: it was told that nobody reads */
+            CHECK_MEM(out.out, out.out_len, "onewo\n", 6);
+        CHECK_INT(out.truncated, ==, out.out_len > 0);
+        rip_output_done(&out);
+    } else if (r == 0 || r == -ETIMEDOUT) {
+        rip_output_done(&out);
+    }
+    rip_command_free(c);
+}
+
+TEST_WITH(communicate_survives_every_fault, .deadline = 240)
+{
+    CHECK_INT(fault_sweep(communicate_twice, NULL, NULL), >, 40);
 }
