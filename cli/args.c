@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ripstop/base.h>
 
@@ -249,6 +250,32 @@ static bool is_separator(const char *word)
            !strcmp(word, ":::+") || !strcmp(word, "::::+");
 }
 
+/* Without any ::: the inputs come from standard input, and who has mistyped it
+ * would wait there in vain, or see nothing run. A word that has it at an end
+ * is most likely one that lacks a blank; :: may be meant, but hardly where
+ * somebody would have to type the inputs. */
+static bool looks_mistyped(const char *word)
+{
+    size_t n = strlen(word);
+
+    if (!strcmp(word, "::"))
+        return isatty(STDIN_FILENO);
+    return n > 3 && (!strncmp(word, ":::", 3) || !strcmp(word + n - 3, ":::"));
+}
+
+static bool has_typo(size_t count, const char *const *words)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!looks_mistyped(words[i]))
+            continue;
+        complain("there is no :::, but \"%s\" looks like one; if it is meant "
+                 "so, add ':::: -' to read inputs from standard input",
+                 shown(words[i]));
+        return true;
+    }
+    return false;
+}
+
 /* Splits what follows the options into the command and its inputs. */
 static bool parse_words(struct run_options *o, size_t count,
                         const char *const *words)
@@ -265,7 +292,7 @@ static bool parse_words(struct run_options *o, size_t count,
         return false;
     }
     if (n == count)
-        return true;
+        return !has_typo(count, words);
     o->source = !strcmp(words[n], ":::") ? SOURCE_WORDS : SOURCE_FILES;
     o->inputs = words + n + 1;
     o->input_count = count - n - 1;

@@ -21,6 +21,9 @@
 #include "signals.h"
 #include "text.h"
 
+/* So many jobs are named whose output is lost. */
+#define LOST_NAMED 10
+
 void note_due(struct sched *s, rip_time due)
 {
     if (due < s->due)
@@ -79,6 +82,30 @@ static void check_reads(struct sched *s)
     fail(s, 1);
 }
 
+/* The numbers of these jobs. */
+static void add_numbers(struct line *l, size_t *n, const struct job_list *list)
+{
+    for (const struct job *j = list->first; j; j = j->next)
+        if (++*n <= LOST_NAMED)
+            line_add(l, "%s%llu", *n > 1 ? ", " : "",
+                     (unsigned long long)j->item.number);
+}
+
+/* Of the jobs that have not come to an end some output may be missing, so none
+ * of it is printed. */
+static void say_lost(struct sched *s)
+{
+    struct line l = { .len = 0 };
+    size_t n = 0;
+
+    add_numbers(&l, &n, &s->over);
+    add_numbers(&l, &n, &s->running);
+    if (n > LOST_NAMED)
+        line_add(&l, " and %zu more", n - LOST_NAMED);
+    output_say(&s->output, "the output of %s %s is lost",
+               n == 1 ? "job" : "jobs", l.text);
+}
+
 static void check_store(struct sched *s)
 {
     if (s->setup.error == 0 || s->store_failed)
@@ -88,6 +115,7 @@ static void check_store(struct sched *s)
                "cannot keep output in \"%s\": %s; set TMPDIR to a directory "
                "with more room",
                shown(store_directory()), rip_strerror(s->setup.error));
+    say_lost(s);
     fail(s, 1);
     stop_all(s);
 }

@@ -5,45 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
-#include "text.h"
+#include "explain.h"
 
 /* So many jobs are started before the loop looks at the others again. */
 #define START_BATCH 8
-
-/* The longest word of a command that did not fit into the kernel's limits. */
-static size_t longest_word(char *const *argv)
-{
-    size_t longest = 0;
-
-    for (; *argv; argv++)
-        if (strlen(*argv) > longest)
-            longest = strlen(*argv);
-    return longest;
-}
-
-/* Why a job could not be started, in a few words. */
-static void explain(const struct job *j, int code, char *to, size_t cap)
-{
-    size_t limit = 32 * (size_t)sysconf(_SC_PAGESIZE) - 1;
-    size_t longest = longest_word(j->argv);
-
-    if (code == -E2BIG && longest > limit)
-        snprintf(to, cap, "an argument of %zu bytes is too long, %zu is most",
-                 longest, limit);
-    else if (code == -E2BIG)
-        snprintf(to, cap, "arguments and environment are too long together");
-    else
-        rip_failure_format(&j->failure, to, cap);
-}
 
 /* A job that failed before it ran. */
 static void add_unstarted(struct sched *s, struct job *j, int code)
 {
     char why[700], how[800];
 
-    explain(j, code, why, sizeof why);
+    explain_start(j->argv, &j->failure, code, why, sizeof why);
     snprintf(how, sizeof how, "could not be started (%s)", why);
     summary_add_unstarted(&s->summary, j, how);
     output_add(&s->output, &j->item, j->stream);
@@ -96,7 +69,7 @@ static void start_failed(struct sched *s, struct job *j, int code)
         add_unstarted(s, j, code);
         return;
     }
-    rip_failure_format(&j->failure, why, sizeof why);
+    explain_start(j->argv, &j->failure, code, why, sizeof why);
     output_say(&s->output, "%s", why);
     fail(s, program ? program_status(&j->failure) : 1);
     job_free(j);

@@ -347,11 +347,16 @@ bool shell_compile(struct template *t)
     return ok;
 }
 
+bool text_is_script(const char *text)
+{
+    return strpbrk(text, " \t\n|&;<>()$`\\\"'") != NULL;
+}
+
 bool shell_is_syntax(const struct word *w)
 {
     for (size_t i = 0; i < w->count; i++)
         if (w->pieces[i].kind == PIECE_TEXT &&
-            strpbrk(w->pieces[i].text, " \t\n|&;<>()$`\\\"'"))
+            text_is_script(w->pieces[i].text))
             return true;
     return false;
 }

@@ -63,8 +63,9 @@ void word_add_piece(struct word *w, enum piece_kind kind);
  */
 bool shell_compile(struct template *t);
 
-/* Whether the text of a word has characters that mean something to the shell
- * wherever they stand. */
+/* Whether a text, and whether the text of a word, has characters that mean
+ * something to the shell wherever they stand. */
+bool text_is_script(const char *text);
 bool shell_is_syntax(const struct word *w);
 
 #endif

@@ -155,9 +155,19 @@ $ chmod +x plain; echo hello >plain; ripstop run ./plain ::: 1
 2> ripstop run: exec "./plain": not a program that can be run
 [126]
 $ echo '#!/no/such/shell' >plain; ripstop run ./plain ::: 1
-2> ripstop run: interpreter "./plain": no such file or directory
+2> ripstop run: exec "./plain": its interpreter "/no/such/shell" is missing
 [126]
+$ printf '#! /bin/sh\r\n' >plain; ripstop run {} ::: ./plain
+2> ripstop run: 1 of 1 job failed: 1 could not be started
+2> ripstop run: job 1 could not be started (exec "./plain": its interpreter "/bin/sh\r" is missing): ./plain
+[123]
 $ rm plain
+$ ripstop run ./ ::: 1
+2> ripstop run: exec "./": is a directory
+[126]
+$ ripstop run 'true; false' x ::: 1
+2> ripstop run: exec "true; false": no such file or directory; a script with words after it needs --shell
+[127]
 
 == a program named by the input fails alone
 $ ripstop run -k -j1 {} hello ::: echo no-such-program echo

@@ -78,9 +78,16 @@ $ ripstop run -k -j3 'head -c 30000000 /dev/zero | tr "\0" {}; echo' ::: 1 2 3 |
 $ TMPDIR=$PWD/nope ripstop run 'head -c 30000000 /dev/zero; sleep 1000 #' ::: a b | wc -c
 0
 2> * ripstop run: cannot keep output in "*/nope": no such file or directory; set TMPDIR to a directory with more room
+2> ~ ripstop run: the output of jobs? \d(, \d)? is lost
 $ (ulimit -f 1000; ripstop run 'head -c 30000000 /dev/zero; sleep 1000 #' ::: a b | wc -c)
 0
 2> * ripstop run: cannot keep output in "*": file too large; set TMPDIR to a directory with more room
+2> ~ ripstop run: the output of jobs? \d(, \d)? is lost
+$ TMPDIR=$PWD/nope ripstop run -k -j1 'echo {}; [ {} = a ] || head -c 30000000 /dev/zero' ::: a b c
+a
+2> * ripstop run: cannot keep output in "*/nope": no such file or directory; set TMPDIR to a directory with more room
+2> ripstop run: the output of job 2 is lost
+[1]
 
 == stdout that can not be written
 $ ripstop run echo ::: a >/dev/full

@@ -63,6 +63,25 @@ $ for n in -j2 '-j 2' --jobs=2 '--jobs 2'; do ripstop run $n echo ::: "$n"; done
 --jobs=2
 --jobs 2
 
+== a ::: that lacks a blank
+$ for word in :::a a::: ::::list; do ripstop run echo $word b; echo $?; done
+2
+2
+2
+2> ripstop run: there is no :::, but ":::a" looks like one; if it is meant so, add ':::: -' to read inputs from standard input
+2> ripstop run: there is no :::, but "a:::" looks like one; if it is meant so, add ':::: -' to read inputs from standard input
+2> ripstop run: there is no :::, but "::::list" looks like one; if it is meant so, add ':::: -' to read inputs from standard input
+$ echo b | ripstop run echo :::a :::: -; echo b | ripstop run echo :: a::b
+:::a b
+:: a::b b
+$ ripstop run echo ::: :::a
+:::a
+
+== a :: where the inputs would have to be typed
+@needs script
+$ script -qec 'ripstop run echo :: a b' /dev/null </dev/null | tr -d '\r'
+ripstop run: there is no :::, but "::" looks like one; if it is meant so, add ':::: -' to read inputs from standard input
+
 == times
 $ for t in x 0 -1 nan inf 0x10 1e3 1.2.3 5y; do ripstop run --timeout "$t" true ::: a; echo $?; done 2>&1 | uniq -c | sed 's/^ *//'
 1 ripstop run: --timeout x: not a time; give seconds, or a number with ms, s, m, h or d
