@@ -100,7 +100,7 @@ $ kill $(ripstop run 'child wait & echo $! #' ::: a)
 $ kill $(ripstop run 'child wait >/dev/null 2>&1 & echo $! #' ::: a)
 
 == a background process that ends in time is no trouble
-$ ripstop run '(child pause 200; echo late) & echo early #' ::: a
+$ ripstop run '(while [ -d /proc/$$ ]; do child pause 1; done; echo late) & echo early #' ::: a
 early
 late
 
@@ -183,7 +183,10 @@ $ ripstop run -j1 'trap "" TERM; kill -INT $PPID; child wait #' ::: a; echo $?
 2> ripstop run: interrupted by SIGINT, 1 running job was stopped
 
 == a reader that does not read does not keep an interrupted run
-$ mkfifo p; exec 9<>p; ripstop run 'head -c 300000 /dev/zero; : >done' ::: a >&9 2>/dev/null & until [ -e done ]; do child pause 10; done; child pause 300; kill -TERM $!; wait $!; echo $?; rm p done
+# It is interrupted when it has no job any more and sleeps, for the reader.
+$ mkfifo p; exec 9<>p; ripstop run 'head -c 300000 /dev/zero; : >done' ::: a >&9 2>/dev/null &
+> until [ -e done ] && [ -z "$(cat /proc/$!/task/$!/children)" ] && grep -q '^State:.S' /proc/$!/status; do child pause 5; done
+> kill -TERM $!; wait $!; echo $?; rm p done
 143
 2> Terminated
 
@@ -214,7 +217,7 @@ b
 # Who continues it waits until the job and ripstop itself are found stopped (a
 # shell whose child is stopped before it runs its program is in state D).
 # (In the group of its parent, which nobody could continue, nothing is stopped.)
-$ mkfifo p
+$ mkfifo p q
 $ cat >continue <<'END'
 > read job parent <p
 > for pid in $job $parent; do
@@ -222,13 +225,15 @@ $ cat >continue <<'END'
 > done
 > child pause 1100
 > kill -CONT $parent
+> echo >q
 > END
-$ sh continue & child setpgid , exec ripstop run --timeout 1 'echo $$ $PPID >p; kill -TSTP $PPID; child pause 100; echo done #' ::: a; wait
+$ sh continue & child setpgid , exec ripstop run --timeout 1 'echo $$ $PPID >p; kill -TSTP $PPID; read line <q; echo done #' ::: a; wait
 done
-$ rm p continue
+$ rm p q continue
 
 == too few descriptors for so many jobs at a time
-$ (ulimit -n 24; seq 20 | ripstop run -k -j 20 'child pause 50 , print {}' 2>err) | tail -n 1; cat err
+# No job ends before there are too many.
+$ (ulimit -n 24; seq 20 | ripstop run -k -j 20 'until [ -s err ]; do child pause 5; done; echo {}' 2>err) | tail -n 1; cat err
 20
 ~ ripstop run: no more than \d jobs can run at once: too many open files \(see ulimit -n\)
 $ rm err
