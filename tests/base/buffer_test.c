@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "fault.h"
 #include "harness.h"
 
 TEST(sizes_that_overflow_are_refused)
@@ -47,5 +48,15 @@ TEST(buffer_appends_nothing)
     struct rip__buffer b = { 0 };
     CHECK_OK(rip__buffer_append(&b, NULL, 0));
     CHECK_INT(b.len, ==, 0);
+    rip__buffer_done(&b);
+}
+
+TEST(buffer_keeps_what_it_has_when_memory_is_out)
+{
+    struct rip__buffer b = { 0 };
+    CHECK_OK(rip__buffer_append(&b, "abc", 3));
+    fault_always(FAULT_MEMORY, ENOMEM);
+    CHECK_ERR(rip__buffer_reserve(&b, 1 << 20), -ENOMEM);
+    CHECK_MEM(b.data, b.len, "abc", 3);
     rip__buffer_done(&b);
 }

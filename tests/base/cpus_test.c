@@ -94,6 +94,26 @@ TEST(v1_quota_in_a_container)
     CHECK_INT(quota(), ==, 1);
 }
 
+/* The mount shows the container's groups from /docker/f00 on. */
+TEST(v1_group_below_the_top_of_its_mount)
+{
+    put("/proc/self/cgroup", "3:cpu:/docker/f00/mine\n");
+    put("/proc/self/mountinfo",
+        "41 39 0:34 /docker/f00 /sys/fs/cgroup/cpu rw - cgroup cgroup cpu\n");
+    put("/sys/fs/cgroup/cpu/mine/cpu.cfs_quota_us", "200000\n");
+    put("/sys/fs/cgroup/cpu/mine/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "500000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    CHECK_INT(quota(), ==, 2);
+}
+
+TEST(more_cpus_than_can_be_counted_are_no_quota)
+{
+    put_v2("/a");
+    put("/sys/fs/cgroup/a/cpu.max", "4294967296000 1\n");
+    CHECK_INT(quota(), ==, UINT_MAX);
+}
+
 TEST(v1_minus_one_is_no_quota)
 {
     put("/proc/self/cgroup", "3:cpu:/\n");

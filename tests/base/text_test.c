@@ -55,6 +55,8 @@ TEST(text_is_cut_and_its_length_told)
     CHECK_INT(rip_exit_format(&e, text, 7), ==, strlen("exited with 127"));
     CHECK_STR(text, "exited");
     CHECK_INT(text[7], ==, 0);
+    CHECK_INT(rip_exit_format(&e, text, 1), ==, strlen("exited with 127"));
+    CHECK_STR(text, "");
     CHECK_INT(rip_exit_format(&e, NULL, 0), ==, strlen("exited with 127"));
 }
 
@@ -90,8 +92,9 @@ TEST(strerror_knows_every_code)
     CHECK_STR(rip_strerror(RIP_RECOVERED), "success");
     CHECK_STR(rip_strerror(-4095), "unknown error");
     CHECK_STR(rip_strerror(INT_MIN), "unknown error");
-    for (int e = 1; e < 134; e++) {
+    for (int e = 1; e < 200; e++) { /* with those that do not exist */
         harness_note("errno %d", e);
+        CHECK(rip_strerror(-e) != NULL);
         if (strerrordesc_np(e))
             CHECK(strcmp(rip_strerror(-e), "unknown error") != 0);
     }

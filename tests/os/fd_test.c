@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -37,6 +38,62 @@ TEST(descriptors_are_close_on_exec)
     CHECK(is_cloexec(fd[1]));
     CHECK(is_cloexec(file));
     rip__os_close(file);
+    close_pipe(fd);
+}
+
+/* With standard streams closed a pipe would get their numbers. */
+static void make_pipe_without_stdin(void *arg)
+{
+    int fd[2], saved = fcntl(0, F_DUPFD_CLOEXEC, 10);
+    (void)arg;
+    close(0);
+    int r = rip__os_pipe(fd);
+    if (r == 0) {
+        CHECK_INT(fd[0], >, 2);
+        CHECK_INT(fd[1], >, 2);
+        CHECK(is_cloexec(fd[0]));
+        CHECK(is_cloexec(fd[1]));
+        close_pipe(fd);
+    }
+    CHECK_INT(fcntl(0, F_GETFD), ==, -1);
+    dup2(saved, 0);
+    close(saved);
+}
+
+TEST(a_pipe_is_no_standard_stream_and_survives_every_fault)
+{
+    CHECK_INT(fault_sweep(make_pipe_without_stdin, NULL, NULL), >, 2);
+}
+
+TEST(nonblock_is_one_flag_more)
+{
+    int fd =
+        (int)CHECK_OK(rip__os_open("f", O_WRONLY | O_CREAT | O_APPEND, 0600));
+    CHECK_OK(rip__os_set_nonblock(fd));
+    int flags = fcntl(fd, F_GETFL);
+    CHECK(flags & O_NONBLOCK);
+    CHECK(flags & O_APPEND);
+    CHECK_ERR(rip__os_set_nonblock(-1), -EBADF);
+    rip__os_close(fd);
+    unlink("f");
+}
+
+/* Whichever call it strikes. */
+TEST(interruptions_are_not_seen)
+{
+    const long calls[] = { SYS_openat, SYS_read, SYS_pwritev2 };
+    char x = 0;
+    int fd[2];
+    make_pipe(fd);
+    for (size_t i = 0; i < 3; i++)
+        fault_once(calls[i], EINTR);
+    rip__os_close((int)CHECK_OK(rip__os_open("/dev/null", O_RDONLY, 0)));
+    CHECK_INT(rip__os_write(fd[1], "x", 1), ==, 1);
+    CHECK_INT(rip__os_read(fd[0], &x, 1), ==, 1);
+    CHECK_INT(x, ==, 'x');
+    fault_always(SYS_pwritev2, EOPNOTSUPP);
+    fault_once(SYS_write, EINTR);
+    CHECK_INT(rip__os_write(fd[1], "y", 1), ==, 1);
     close_pipe(fd);
 }
 
@@ -166,5 +223,10 @@ TEST(errno_is_left_alone)
 {
     errno = 77;
     CHECK_ERR(rip__os_open("/nope", O_RDONLY, 0), -ENOENT);
+    CHECK_INT(errno, ==, 77);
+    CHECK(!rip__seam_real.resize(NULL, SIZE_MAX / 2));
+    CHECK_INT(errno, ==, 77);
+    const long wrong[6] = { CLONE_SIGHAND }; /* which wants CLONE_VM */
+    CHECK_ERR(rip__seam_real.syscall(SYS_clone, wrong), -EINVAL);
     CHECK_INT(errno, ==, 77);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -212,6 +213,26 @@ static void write_script(const char *name, const char *text)
     rip__os_close(fd);
 }
 
+/* As execvp(3) goes on: what is there but can not be run, or whose file
+ * server does not answer, is not the last word. */
+static void check_goes_on_to_the_next_path(void)
+{
+    const int elsewhere[] = {
+        ENOENT, ENOTDIR, EACCES, ESTALE, ENODEV, ETIMEDOUT
+    };
+    struct spawning p;
+    prepare(&p, "exit 5");
+    p.s.paths = (const char *const[]){ "/etc/passwd", "/bin/sh", NULL };
+    CHECK_INT(run(&p), ==, 5);
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        harness_note("%s", strerror(elsewhere[i]));
+        fault_once(SYS_execve, elsewhere[i]);
+        p.s.paths = (const char *const[]){ "/bin/sh", "/bin/sh", NULL };
+        CHECK_INT(run(&p), ==, 5);
+    }
+}
+IN_EVERY_WORLD(goes_on_to_the_next_path)
+
 TEST(a_missing_interpreter_is_not_a_missing_program)
 {
     struct spawning p;
@@ -242,6 +263,92 @@ IN_EVERY_WORLD(signals_are_as_at_birth)
 static void handler(int sig)
 {
     (void)sig;
+}
+
+/* From the first to the last. */
+static void check_no_signal_stays_ignored(void)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old[65];
+    for (int sig = 1; sig <= 64; sig++)
+        sigaction(sig, &ignore, &old[sig]);
+    CHECK_STR(script_output("exec grep SigIgn /proc/self/status"),
+              "SigIgn:\t0000000000000000\n");
+    for (int sig = 1; sig <= 64; sig++)
+        sigaction(sig, &old[sig], NULL);
+}
+IN_EVERY_WORLD(no_signal_stays_ignored)
+
+/* What the child has when it makes a system call of that number. */
+static long look_at;
+static struct {
+    uint64_t blocked;
+    bool handled;
+} * seen;
+
+static long look(long nr, const long args[6])
+{
+    if (nr == look_at) {
+        struct {
+            void (*handler)(int);
+            unsigned long flags;
+            void (*restorer)(void);
+            uint64_t mask;
+        } action = { 0 };
+        const long mask[6] = { SIG_BLOCK, 0, (long)&seen->blocked, 8 };
+        const long usr1[6] = { SIGUSR1, 0, (long)&action, 8 };
+        next_call(SYS_rt_sigprocmask, mask);
+        next_call(SYS_rt_sigaction, usr1);
+        seen->handled = (uintptr_t)action.handler > 1;
+    }
+    return next_call(nr, args);
+}
+
+static void look_at_call(long nr)
+{
+    look_at = nr;
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = look;
+}
+
+/* In our memory a handler would run with our data; and what is sent to our
+ * group must not end a child that has not unblocked it yet. */
+static void check_every_signal_is_blocked_meanwhile(long call)
+{
+    look_at_call(call);
+    CHECK_INT(run_script("exit 0"), ==, 0);
+    const uint64_t kill_and_stop = 1ull << (SIGKILL - 1) | 1ull
+                                                               << (SIGSTOP - 1);
+    CHECK_INT(seen->blocked | kill_and_stop, ==, ~0ull);
+}
+
+TEST(every_signal_is_blocked_meanwhile)
+{
+    check_every_signal_is_blocked_meanwhile(SYS_clone3);
+}
+
+TEST(every_signal_is_blocked_meanwhile_without_clone3)
+{
+    lose_clone3();
+    check_every_signal_is_blocked_meanwhile(SYS_clone);
+}
+
+static void handler(int sig);
+
+TEST(no_handler_is_left_when_signals_are_unblocked)
+{
+    struct sigaction handle = { .sa_handler = handler }, old;
+    struct spawning p;
+    lose_clone3();
+    sigaction(SIGUSR1, &handle, &old);
+    look_at_call(SYS_execve);
+    prepare(&p, "exit 0");
+    p.s.keep_ignored = true;
+    CHECK_INT(run(&p), ==, 0);
+    CHECK_INT(seen->blocked, ==, 0);
+    CHECK(!seen->handled);
+    sigaction(SIGUSR1, &old, NULL);
 }
 
 static void check_ignored_signals_can_be_kept(void)
@@ -354,6 +461,12 @@ static void check_null_reads_and_writes(void)
     for (int i = 0; i < 3; i++)
         p.s.redirect[i].kind = RIP__NULL;
     CHECK_INT(run(&p), ==, 0);
+    prepare(&p, LIST_FDS);
+    p.s.redirect[0].kind = p.s.redirect[2].kind = RIP__NULL;
+    CHECK_STR(output_of(&p, 1), "0  1  2  3\n");
+    prepare(&p, LIST_FDS);
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 0 };
+    CHECK_STR(output_of(&p, 1), "0  1  2  3\n");
 }
 IN_EVERY_WORLD(null_reads_and_writes)
 
@@ -395,6 +508,16 @@ static void check_pipes_with_high_numbers(void)
     p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
     CHECK_INT(rip__os_write(in[1], "it\n", 3), ==, 3);
     CHECK_STR(output_of(&p, 1), "got it\n0  1  2  3\n");
+    /* Opened anew without waiting, but the program is to wait. */
+    prepare(&p, "exec cat /proc/self/fdinfo/0 /proc/self/fdinfo/1");
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    const char *flags = output_of(&p, 1);
+    for (int i = 0; i < 2; i++) {
+        flags = strstr(flags, "flags:");
+        CHECK(flags != NULL);
+        flags += strlen("flags:");
+        CHECK_INT(strtol(flags, NULL, 8) & O_NONBLOCK, ==, 0);
+    }
     for (int i = 0; i < 600; i++)
         close(fds[i]);
     rip__os_close(in[0]);
@@ -460,6 +583,54 @@ TEST_WITH(threads_with_the_smallest_stacks_spawn_at_once, .deadline = 60)
 
 /* ---- the status ------------------------------------------------------- */
 
+TEST(a_status_can_be_looked_at_and_kept)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    struct rip__os_status status = { 0 };
+    prepare(&p, "read x; exit 9");
+    int in[2];
+    CHECK_OK(rip__os_pipe(in));
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    CHECK_OK(rip__os_spawn(&c, &p.s));
+    CHECK_INT(rip__os_reap(c.pidfd, true, &status), ==, 0);
+    rip__os_close(in[0]);
+    rip__os_close(in[1]);
+    struct pollfd ended = { .fd = c.pidfd, .events = POLLIN };
+    CHECK_OK(rip__os_poll(&ended, 1, RIP_FOREVER));
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(rip__os_reap(c.pidfd, true, &status), ==, 1);
+        CHECK_INT(WEXITSTATUS(status.wait_status), ==, 9);
+        CHECK(status.has_usage);
+    }
+    CHECK_INT(kill(c.pid, 0), ==, 0); /* a zombie */
+    CHECK_INT(rip__os_reap(c.pidfd, false, &status), ==, 1);
+    CHECK_INT(kill(c.pid, 0), ==, -1);
+    rip__os_close(c.pidfd);
+}
+
+/* getrusage(2) says the same of all our children. */
+TEST(cpu_time_is_told_as_the_kernel_has_it)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    struct rip__os_status status;
+    struct rusage all;
+    prepare(&p, "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); "
+                "echo x >/dev/null; done");
+    CHECK_OK(rip__os_spawn(&c, &p.s));
+    struct pollfd ended = { .fd = c.pidfd, .events = POLLIN };
+    CHECK_OK(rip__os_poll(&ended, 1, RIP_FOREVER));
+    CHECK_INT(rip__os_reap(c.pidfd, false, &status), ==, 1);
+    getrusage(RUSAGE_CHILDREN, &all);
+    CHECK_INT(status.user_ns, ==,
+              all.ru_utime.tv_sec * 1000000000 + all.ru_utime.tv_usec * 1000);
+    CHECK_INT(status.system_ns, ==,
+              all.ru_stime.tv_sec * 1000000000 + all.ru_stime.tv_usec * 1000);
+    CHECK_INT(status.max_rss_bytes, ==, all.ru_maxrss * 1024);
+    rip__os_close(c.pidfd);
+}
+
 TEST(a_status_that_another_took_is_still_known)
 {
     struct spawning p;
@@ -487,4 +658,53 @@ TEST(a_status_that_another_took_is_unknown_on_old_kernels)
     CHECK_INT(rip__os_reap(c.pidfd, false, &status), ==, 1);
     CHECK(!status.known);
     rip__os_close(c.pidfd);
+}
+
+/* ---- what is left ------------------------------------------------------ */
+
+static int count_mappings(void)
+{
+    char line[512];
+    int n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, f))
+        n++;
+    fclose(f);
+    return n;
+}
+
+static void check_leaves_no_memory(void)
+{
+    CHECK_INT(run_script("exit 0"), ==, 0);
+    int before = count_mappings();
+    for (int i = 0; i < 10; i++)
+        CHECK_INT(run_script("exit 0"), ==, 0);
+    CHECK_INT(count_mappings(), <, before + 5);
+}
+IN_EVERY_WORLD(leaves_no_memory)
+
+/* Of one that runs on and on, and is not held by anything. */
+static void check_without_pidfd_there_is_no_child(void)
+{
+    struct spawning p;
+    fault_always(SYS_pidfd_open, EMFILE);
+    prepare(&p, "exec sleep 1000");
+    check_failing(&p, RIP__STEP_CLONE, 0, -EMFILE);
+}
+
+TEST(without_pidfd_there_is_no_child)
+{
+    enter_emulator();
+    check_without_pidfd_there_is_no_child();
+}
+
+/* However a filter or a kernel says that it has no clone3. */
+TEST(every_way_in_which_clone3_can_be_missing)
+{
+    const int errors[] = { ENOSYS, EPERM, EINVAL };
+    for (size_t i = 0; i < 3; i++) {
+        harness_note("%s", strerror(errors[i]));
+        fault_once(SYS_clone3, errors[i]);
+        CHECK_INT(run_script("exit 4"), ==, 4);
+    }
 }

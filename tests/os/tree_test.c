@@ -2,6 +2,7 @@
 #include "os/os.h"
 
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -236,6 +237,79 @@ TEST(the_dead_are_not_found)
     reap_all(1);
 }
 
+static void *leave_the_thread_behind(void *arg)
+{
+    (void)!write(*(int *)arg, "x", 1);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* Its first thread has ended, so it looks like a zombie; the others go on. */
+TEST(a_process_whose_first_thread_has_ended_is_alive)
+{
+    struct count c = { 0 };
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        setpgid(0, 0);
+        pthread_create(&thread, NULL, leave_the_thread_behind, &ready[1]);
+        syscall(SYS_exit, 0);
+    }
+    await_all(ready[0], 1);
+    char path[40], text[512], *state;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    do {
+        CHECK_OK(rip__os_slurp(path, text, sizeof text));
+        state = strrchr(text, ')') + 2;
+        sched_yield();
+    } while (*state != 'Z');
+    kill_tree(0, pid, NULL, &c);
+    CHECK_INT(c.n, ==, 1);
+    reap_all(1);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
+}
+
+/* A name may look like what follows it in /proc. */
+TEST(names_do_not_matter)
+{
+    struct count c = { 0 };
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_NAME, ") Z 1 1 (");
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    }
+    await_all(ready[0], 1);
+    kill_tree(0, pid, NULL, &c);
+    CHECK_INT(c.n, ==, 1);
+    reap_all(1);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
+}
+
+TEST(the_root_is_not_of_its_tree)
+{
+    struct count c = { 0 };
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t root = grow(1, ready[1], true);
+    await_all(ready[0], 1);
+    kill_tree(root, root, NULL, &c);
+    CHECK_INT(c.n, ==, 0);
+    kill(root, SIGKILL);
+    reap_all(1);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
+}
+
 static long now_in_ticks(void)
 {
     struct timespec t;
@@ -250,6 +324,45 @@ static pid_t fork_as(pid_t pid)
                                .set_tid = (uintptr_t)&pid,
                                .set_tid_size = 1 };
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* A free number below that of `pid`. */
+static pid_t number_below(pid_t pid)
+{
+    while (--pid > 1 && kill(pid, 0) == 0)
+        ;
+    return pid;
+}
+
+/* Numbers start anew when they are used up, so that children stand before
+ * their parents in /proc. */
+TEST(children_may_have_lower_numbers_than_their_parents)
+{
+    struct count c = { 0 };
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t root = fork();
+    if (root == 0) {
+        pid_t pid = 0;
+        for (int depth = 0; depth < 4 && pid == 0; depth++)
+            pid = fork_as(number_below(getpid()));
+        (void)!write(ready[1], pid < 0 ? "-" : "x", 1);
+        for (;;)
+            pause();
+    }
+    char x = 0;
+    int n = 0;
+    for (; n < 5 && x != '-'; n++)
+        CHECK_INT(read(ready[0], &x, 1), ==, 1);
+    kill_tree(root, 0, NULL, &c);
+    kill(root, SIGKILL);
+    reap_all(1 + c.n);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
+    if (x == '-')
+        SKIP("choosing a pid needs privileges, and Linux 5.5");
+    CHECK_INT(c.n, ==, 4);
 }
 
 TEST(a_reused_pid_is_somebody_else)
