@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,4 +335,84 @@ TEST(a_failed_start_touches_nothing)
     rip_command *c = (rip_command *)&c;
     CHECK_ERR(rip_command_start(&c, ARGV("/nope"), NULL), -ENOENT);
     CHECK(c == (rip_command *)&c);
+}
+
+/* ---- details that a program can see ------------------------------------ */
+
+TEST(names_of_variables_count_to_their_end)
+{
+    struct rip_output o;
+    setenv("RIP", "short", 1);
+    run(&o, SH("echo $RIP $RIPPLE"),
+        &(struct rip_command_options){ .env = ARGV("RIPPLE=long") });
+    CHECK_STR(o.out, "short long\n");
+    rip_output_done(&o);
+    run(&o, ARGV("true"),
+        &(struct rip_command_options){
+            .env = ARGV("PATHS=/nope", "PATH=/usr/bin:/bin"),
+            .env_mode = RIP_ENV_REPLACE });
+    rip_output_done(&o);
+    unsetenv("RIP");
+}
+
+/* As clearenv(3) leaves it. */
+TEST(there_need_be_no_environment)
+{
+    char **saved = environ;
+    struct rip_output o;
+    environ = NULL;
+    run(&o, ARGV("env"), NULL);
+    environ = saved;
+    CHECK_GLOB(o.out, "RIPSTOP_TREE=*\n");
+    rip_output_done(&o);
+}
+
+TEST(run_gives_an_empty_stdin_that_is_no_pipe)
+{
+    struct rip_output o;
+    run(&o, SH("readlink /proc/self/fd/0"), NULL);
+    CHECK_STR(o.out, "/dev/null\n");
+    rip_output_done(&o);
+}
+
+TEST(ignored_signals_are_kept_if_asked_for)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+    struct rip_output o;
+    sigaction(SIGHUP, &ignore, &old);
+    const char *const *argv = ARGV("grep", "SigIgn", "/proc/self/status");
+    run(&o, argv, NULL);
+    CHECK_STR(o.out, "SigIgn:\t0000000000000000\n");
+    rip_output_done(&o);
+    run(&o, argv,
+        &(struct rip_command_options){ .signals = RIP_SIGNALS_KEEP_IGNORED });
+    CHECK_STR(o.out, "SigIgn:\t0000000000000001\n");
+    rip_output_done(&o);
+    sigaction(SIGHUP, &old, NULL);
+}
+
+TEST(new_files_have_the_mode_that_the_umask_leaves)
+{
+    struct stat st;
+    mode_t before = umask(0027);
+    run_ok(ARGV("echo"), &(struct rip_command_options){
+                             .out = { .kind = RIP_STDIO_FILE, .path = "f" } });
+    umask(before);
+    CHECK_INT(stat("f", &st), ==, 0);
+    CHECK_INT(st.st_mode & 0777, ==, 0640);
+    unlink("f");
+}
+
+/* We have none: a terminal that is opened would become ours. */
+TEST(output_to_a_terminal_does_not_make_it_ours)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0)
+        SKIP("there are no pseudo-terminals");
+    run_ok(ARGV("echo"),
+           &(struct rip_command_options){
+               .out = { .kind = RIP_STDIO_FILE, .path = ptsname(terminal) } });
+    CHECK_INT(open("/dev/tty", O_RDWR | O_CLOEXEC), ==, -1);
+    CHECK_INT(errno, ==, ENXIO);
+    close(terminal);
 }

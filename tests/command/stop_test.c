@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -87,6 +88,30 @@ TEST(stopping_what_has_ended_tells_how_it_ended)
 
 /* Helpers in the group; in a session of their own; deaf ones; and a shell
  * that dies at once and leaves them behind. */
+/* It ended by itself, though nobody knew when it was stopped. */
+TEST(what_has_ended_was_not_stopped)
+{
+    struct rip_exit e;
+    rip_command *c = start_ready("echo; exit 3", 0.05, NULL, 0);
+    await_death(rip_command_pid(c));
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.how, ==, RIP_EXITED);
+    CHECK_INT(e.code, ==, 3);
+    CHECK(!e.stopped);
+    rip_command_free(c);
+}
+
+TEST(a_grace_may_be_longer_than_time)
+{
+    struct rip_exit e;
+    rip_command *c =
+        start_ready("trap 'exit 4' TERM; echo; while :; do sleep 0.01; done",
+                    1e300, NULL, 0);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.code, ==, 4);
+    rip_command_free(c);
+}
+
 TEST(the_whole_tree_is_stopped)
 {
     int pids[4];
@@ -236,6 +261,157 @@ TEST(who_appears_while_the_others_are_killed_is_killed_too)
     rip_command_free(c);
     unlink("go");
     unlink("pid");
+}
+
+/* And so does one that appears while that is killed. */
+static long fork_then_kill_twice(long nr, const long args[6])
+{
+    if (nr == SYS_pidfd_send_signal && args[1] == SIGKILL && leaver > 0 &&
+        access("pid2", F_OK) < 0) {
+        write_file("go2", "", 0600);
+        while (access("pid2", F_OK) < 0)
+            sched_yield();
+    }
+    return fork_then_kill(nr, args);
+}
+
+TEST(looking_goes_on_until_there_is_nobody_new)
+{
+    CHECK_INT(mkfifo("go", 0600), ==, 0);
+    CHECK_INT(mkfifo("go2", 0600), ==, 0);
+    write_file("second",
+               "echo $$ >p; mv p pid; read line <go2; setsid -f sh -c "
+               "'echo $$ >p; mv p pid2; exec sleep 60'; sleep 60",
+               0600);
+    rip_command *c = start_ready(
+        "echo; read line <go; setsid -f sh second; sleep 60", -1, NULL, 0);
+    real_kill = rip__seam.syscall;
+    rip__seam.syscall = fork_then_kill_twice;
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(leaver));
+    CHECK(!is_alive((int)strtol(read_file("pid2"), NULL, 10)));
+    rip_command_free(c);
+    const char *const files[] = { "go", "go2", "second", "pid", "pid2" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        unlink(files[i]);
+}
+
+/* Those in the group have it from the group. */
+static int sent_singly;
+
+static long count_single_signals(long nr, const long args[6])
+{
+    sent_singly += nr == SYS_pidfd_send_signal && args[1] == SIGCONT;
+    return real_kill(nr, args);
+}
+
+TEST(members_of_the_group_get_a_signal_once)
+{
+    int pid;
+    rip_command *c = start_ready("sleep 60 & echo $!; wait", 0.05, &pid, 1);
+    real_kill = rip__seam.syscall;
+    rip__seam.syscall = count_single_signals;
+    CHECK_OK(rip_command_signal(c, SIGCONT));
+    CHECK_INT(sent_singly, ==, 0);
+    rip_command_free(c);
+}
+
+TEST(the_furthest_means_is_told)
+{
+    int pid;
+    struct rip_exit e;
+    rip_command *c = start_ready("setsid sh -c 'echo $$; exec sleep 60' & "
+                                 "trap '' TERM; while :; do sleep 60; done",
+                                 -1, &pid, 1);
+    CHECK_OK(rip_command_signal(c, SIGTERM));
+    await_death(pid);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.signal, ==, SIGKILL);
+    CHECK_INT(e.tree, ==, RIP_TREE_SWEEP);
+    rip_command_free(c);
+}
+
+/* Others' processes have no environment that we could read. */
+static int stranger;
+
+static long hide_stranger(long nr, const long args[6])
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/environ", stranger);
+    if (nr == SYS_openat && strcmp((const char *)args[1], path) == 0)
+        return -EACCES;
+    return real_kill(nr, args);
+}
+
+TEST(processes_of_others_are_no_trouble)
+{
+    struct rip_exit e;
+    rip_command *other = start_ready("echo; exec sleep 60", -1, NULL, 0);
+    rip_command *c = start_ready("sleep 60 & echo; wait", -1, NULL, 0);
+    stranger = rip_command_pid(other);
+    real_kill = rip__seam.syscall;
+    rip__seam.syscall = hide_stranger;
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.tree, ==, RIP_TREE_GROUP);
+    CHECK(is_alive(stranger));
+    rip_command_free(c);
+    rip_command_free(other);
+}
+
+TEST(who_can_not_be_held_is_told)
+{
+    int pid;
+    struct rip_exit e;
+    rip_command *c = start_ready("setsid sh -c 'echo $$; exec sleep 60' & wait",
+                                 0.05, &pid, 1);
+    fault_always(SYS_pidfd_open, EMFILE);
+    CHECK_ERR(rip_command_signal(c, SIGCONT), -EMFILE);
+    CHECK_OK(rip_command_stop(c, &e, RIP_FOREVER));
+    CHECK_INT(e.tree, ==, RIP_TREE_PARTIAL);
+    CHECK(is_alive(pid));
+    kill(pid, SIGKILL);
+    rip_command_free(c);
+}
+
+static void *(*real_resize)(void *p, size_t size);
+
+static void *refuse_members(void *p, size_t size)
+{
+    return size == sizeof(struct rip__os_member) ? NULL : real_resize(p, size);
+}
+
+TEST(no_memory_to_hold_them_is_told)
+{
+    rip_command *c = start_ready("sleep 60 & echo; wait", 0.05, NULL, 0);
+    real_resize = rip__seam.resize;
+    rip__seam.resize = refuse_members;
+    CHECK_ERR(rip_command_signal(c, SIGCONT), -ENOMEM);
+    rip__seam.resize = real_resize;
+    rip_command_free(c);
+}
+
+/* The mark stands behind all the rest. */
+TEST(a_mark_is_found_in_an_environment_of_any_length)
+{
+    static char big[5][30000];
+    const char *env[12] = { NULL };
+    int pid;
+    for (size_t i = 0; i < 5; i++) {
+        memset(big[i], 'x', sizeof big[i] - 1);
+        big[i][0] = (char)('A' + i);
+        big[i][1] = '=';
+        env[i] = big[i];
+    }
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_NULL },
+                                     .out = { .kind = RIP_STDIO_PIPE },
+                                     .env = env,
+                                     .grace = -1 };
+    rip_command *c =
+        start(SH("setsid -f sh -c 'echo $$; exec sleep 60'; wait"), &o);
+    pid = (int)strtol(await_line(c), NULL, 10);
+    CHECK_OK(rip_command_stop(c, NULL, RIP_FOREVER));
+    CHECK(!is_alive(pid));
+    rip_command_free(c);
 }
 
 TEST(without_a_mark_descendants_are_found_by_their_parents)
@@ -447,11 +623,13 @@ TEST(threads_stop_and_wait_at_once)
  * must take it away. */
 static long (*real_call)(long nr, const long args[6]);
 static bool hangs;
+static int kills;
 
 static long hang_in_device(long nr, const long args[6])
 {
     if (nr == SYS_waitid && hangs)
         return 0; /* and says nothing: not ended */
+    kills += nr == SYS_pidfd_send_signal && args[1] == SIGKILL;
     return real_call(nr, args);
 }
 
@@ -462,7 +640,11 @@ TEST(what_cannot_be_reaped_now_is_reaped_later)
     hangs = true;
     rip_command *c = start(ARGV("true"), NULL);
     pid_t pid = rip_command_pid(c);
+    CHECK_ERR(rip_command_stop(c, NULL, RIP_FOREVER), -ETIMEDOUT);
+    CHECK_INT(kills, >, 0);
+    kills = 0;
     rip_command_free(c);
+    CHECK_INT(kills, ==, 0); /* what came to nothing is not done again */
     hangs = false;
     run_ok(ARGV("true"), NULL);
     CHECK_INT(waitpid(pid, NULL, WNOHANG), ==, -1);

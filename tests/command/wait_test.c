@@ -15,6 +15,7 @@
 
 #include "fault.h"
 #include "harness.h"
+#include "os/os.h"
 #include "run.h"
 
 static const struct rip_command_options piped = {
@@ -281,5 +282,49 @@ TEST(a_fork_may_free_what_it_inherited)
     CHECK_INT(waitpid(fork_pid, &status, 0), ==, fork_pid);
     CHECK_INT(status, ==, 0);
     CHECK_ERR(rip_command_wait(c, NULL, RIP_NOW), -ETIMEDOUT);
+    rip_command_free(c);
+}
+
+/* What it inherited is not its child: it cannot tell how it ended, but must
+ * not take it for ended. */
+TEST(a_fork_may_ask_whether_it_has_ended)
+{
+    for (int old_kernel = 0; old_kernel < 2; old_kernel++) {
+        if (old_kernel)
+            fault_always(SYS_ioctl, ENOTTY);
+        rip_command *c = start(ARGV("cat"), &piped);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(rip_command_wait(c, NULL, RIP_NOW) == -ETIMEDOUT ? 0 : 1);
+        int status;
+        CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+        CHECK_INT(status, ==, 0);
+        rip_command_close_input(c);
+        CHECK_INT(end_of(c).how, ==, RIP_EXITED);
+        rip_command_free(c);
+    }
+}
+
+static long (*real_call)(long nr, const long args[6]);
+
+/* Whether there is a core file is a matter of the machine. */
+static long dump_core(long nr, const long args[6])
+{
+    long r = real_call(nr, args);
+    siginfo_t *si = (siginfo_t *)args[2];
+    if (nr == SYS_waitid && si && si->si_code == CLD_KILLED)
+        si->si_code = CLD_DUMPED;
+    return r;
+}
+
+TEST(a_core_that_was_dumped_is_told)
+{
+    real_call = rip__seam.syscall;
+    rip__seam.syscall = dump_core;
+    rip_command *c = start(SH("kill -ABRT $$"), NULL);
+    struct rip_exit e = end_of(c);
+    CHECK_INT(e.how, ==, RIP_SIGNALED);
+    CHECK_INT(e.signal, ==, SIGABRT);
+    CHECK(e.core_dumped);
     rip_command_free(c);
 }
