@@ -265,12 +265,13 @@ static void handler(int sig)
     (void)sig;
 }
 
-/* From the first to the last. */
+/* From the first to the last, but for SIGCHLD: where that is ignored and there
+ * is no CLONE_PIDFD, a child that ends at once is nobody's any more. */
 static void check_no_signal_stays_ignored(void)
 {
     struct sigaction ignore = { .sa_handler = SIG_IGN }, old[65];
     for (int sig = 1; sig <= 64; sig++)
-        sigaction(sig, &ignore, &old[sig]);
+        sigaction(sig, sig == SIGCHLD ? NULL : &ignore, &old[sig]);
     CHECK_STR(script_output("exec grep SigIgn /proc/self/status"),
               "SigIgn:\t0000000000000000\n");
     for (int sig = 1; sig <= 64; sig++)
