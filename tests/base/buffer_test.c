@@ -17,6 +17,7 @@ TEST(sizes_that_overflow_are_refused)
     CHECK(!rip__multiply(SIZE_MAX / 2, 3, &n));
     CHECK_INT(n, ==, 12);
     CHECK(!rip__alloc_array(SIZE_MAX / 2, 3));
+    CHECK(!rip__alloc_array(SIZE_MAX / 2 + 2, 2)); /* which is 2 */
 }
 
 TEST(buffer_grows_and_keeps)

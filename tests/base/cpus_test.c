@@ -144,8 +144,8 @@ TEST(v1_options_and_paths_may_be_long)
 TEST(a_mount_table_that_is_cut_is_no_quota)
 {
     put("/proc/self/cgroup", "0::/\n");
-    put("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup - cgroup2\n"
-                                "30 22 0:26 - cgroup2 cgroup2 rw\n"
+    put("/proc/self/mountinfo", "30 22 0:26 - cgroup2 cgroup2 rw\n"
+                                "30 22 0:26 / /sys/fs/cgroup - cgroup2\n"
                                 "30\n");
     CHECK_INT(quota(), ==, UINT_MAX);
 }

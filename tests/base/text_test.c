@@ -34,6 +34,14 @@ TEST(exit_in_words)
               "ended, nobody knows how");
 }
 
+TEST(each_note_stands_for_itself)
+{
+    const struct rip_exit stopped = { .how = RIP_EXITED, .stopped = true };
+    const struct rip_exit late = { .how = RIP_EXITED, .timed_out = true };
+    CHECK_STR(format(stopped), "exited with 0 (stopped)");
+    CHECK_STR(format(late), "exited with 0 (deadline passed)");
+}
+
 TEST(every_exit_text_fits_where_the_header_says)
 {
     struct rip_exit all = { .how = RIP_SIGNALED,

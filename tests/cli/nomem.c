@@ -44,11 +44,11 @@ void *realloc(void *p, size_t size)
 __attribute__((constructor)) static void begin(void)
 {
     const char *which = getenv("RIPSTOP_NOMEM");
-    char *end = NULL;
+    char *rest = NULL;
     unsetenv("LD_PRELOAD");
     count = 0;
-    first = which ? strtoul(which, &end, 10) : 0;
-    further = end && *end == '+';
+    first = which ? strtoul(which, &rest, 10) : 0;
+    further = rest && *rest == '+';
 }
 
 __attribute__((destructor)) static void end(void)

@@ -206,6 +206,37 @@ static void check_tells_the_failing_step(void)
 }
 IN_EVERY_WORLD(tells_the_failing_step)
 
+TEST(tells_the_failing_step_where_vfork_is_fork_without_close_range)
+{
+    lose_close_range();
+    enter_emulator();
+    check_tells_the_failing_step();
+}
+
+/* An emulator that has clone3, and makes a fork of it. */
+static long fork_by_clone3(long nr, const long args[6])
+{
+    if (nr == SYS_clone3) {
+        struct clone_args a = *(const struct clone_args *)args[0];
+        a.flags &= ~(uint64_t)(CLONE_VM | CLONE_VFORK);
+        const long fork[6] = { (long)&a, args[1], args[2], args[3] };
+        return next_call(nr, fork);
+    }
+    return next_call(nr, args);
+}
+
+TEST(what_the_first_start_cannot_tell_there_the_next_one_does)
+{
+    struct spawning p;
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = fork_by_clone3;
+    prepare(&p, "exit 0");
+    p.s.paths = (const char *const[]){ "/no", NULL };
+    int status = run(&p);
+    CHECK_INT(status, ==, 127);
+    check_failing(&p, RIP__STEP_EXEC, 0, -ENOENT);
+}
+
 static void write_script(const char *name, const char *text)
 {
     int fd = (int)CHECK_OK(rip__os_open(name, O_WRONLY | O_CREAT, 0755));
@@ -415,6 +446,30 @@ static void check_swaps_come_out_right(void)
         close(all[i]);
 }
 IN_EVERY_WORLD(swaps_come_out_right)
+
+/* Where all comes from 0 to 2 nothing else is copied, nor closed later. */
+static void check_only_streams_are_passed_on(void)
+{
+    struct spawning p;
+    struct rip__os_spawned c;
+    char text[64] = "";
+    int out[2], saved = fcntl(1, F_DUPFD_CLOEXEC, 10);
+    CHECK_OK(rip__os_pipe(out));
+    dup2(out[1], 1);
+    prepare(&p, LIST_FDS);
+    p.s.redirect[0].kind = RIP__NULL;
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1 };
+    int r = rip__os_spawn(&c, &p.s);
+    dup2(saved, 1);
+    close(saved);
+    CHECK_OK(r);
+    CHECK_INT(status_of(&c), ==, 0);
+    CHECK_INT(read(out[0], text, sizeof text - 1), >, 0);
+    CHECK_STR(text, "0  1  2  3\n");
+    rip__os_close(out[0]);
+    rip__os_close(out[1]);
+}
+IN_EVERY_WORLD(only_streams_are_passed_on)
 
 /* With 0 to 2 closed here, pipes and whatever else is opened get just these
  * numbers. */
@@ -702,7 +757,7 @@ TEST(without_pidfd_there_is_no_child)
 /* However a filter or a kernel says that it has no clone3. */
 TEST(every_way_in_which_clone3_can_be_missing)
 {
-    const int errors[] = { ENOSYS, EPERM, EINVAL };
+    const int errors[] = { EPERM, EINVAL, ENOSYS }; /* that is kept in mind */
     for (size_t i = 0; i < 3; i++) {
         harness_note("%s", strerror(errors[i]));
         fault_once(SYS_clone3, errors[i]);
