@@ -102,6 +102,8 @@ def sweep_calls(ripstop):
     if run_traced(ripstop).stdout != EXPECTED:
         return [("strace does not work here", None)]
     calls, of_the_loader = count_calls(ripstop)
+    if has_sanitizer(ripstop):  # it maps much, and ends where it can not
+        del calls["mmap"]
 
     def sweep(call, error):
         first = of_the_loader[call] + 1 if call in OF_THE_LOADER else 1
@@ -153,10 +155,14 @@ def end_orphans():
     return f"it leaves behind {' '.join(left)}" if left else None
 
 
-def sweep_allocations(ripstop, nomem):
+def has_sanitizer(ripstop):
     with open(ripstop, "rb") as f:
-        if b"__asan_init" in f.read():
-            return [("a sanitizer has an allocator of its own", None)]
+        return b"__asan_init" in f.read()
+
+
+def sweep_allocations(ripstop, nomem):
+    if has_sanitizer(ripstop):
+        return [("a sanitizer has an allocator of its own", None)]
 
     def run(words, **settings):
         return execute([ripstop, "run", *words],

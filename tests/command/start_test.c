@@ -405,7 +405,7 @@ TEST(new_files_have_the_mode_that_the_umask_leaves)
 }
 
 /* We have none: a terminal that is opened would become ours. */
-TEST(output_to_a_terminal_does_not_make_it_ours)
+TEST(a_terminal_that_is_read_does_not_become_ours)
 {
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0)
@@ -415,8 +415,8 @@ TEST(output_to_a_terminal_does_not_make_it_ours)
     if (pid == 0) {
         setsid();
         run_ok(ARGV("true"), &(struct rip_command_options){
-                                 .out = { .kind = RIP_STDIO_FILE,
-                                          .path = ptsname(terminal) } });
+                                 .in = { .kind = RIP_STDIO_FILE,
+                                         .path = ptsname(terminal) } });
         _exit(open("/dev/tty", O_RDWR | O_CLOEXEC) < 0 ? 0 : 1);
     }
     CHECK_INT(waitpid(pid, &status, 0), ==, pid);
