@@ -301,7 +301,8 @@ static int sent_singly;
 
 static long count_single_signals(long nr, const long args[6])
 {
-    sent_singly += nr == SYS_pidfd_send_signal && args[1] == SIGCONT;
+    sent_singly += nr == SYS_pidfd_send_signal && args[1] == SIGCONT &&
+                   !is_group_signal(nr, args);
     return real_kill(nr, args);
 }
 

@@ -70,19 +70,6 @@ TEST(a_pipe_is_no_standard_stream_and_survives_every_fault)
     CHECK_INT(fault_sweep(make_pipe_without_streams, NULL, NULL), >, 2);
 }
 
-TEST(nonblock_is_one_flag_more)
-{
-    int fd =
-        (int)CHECK_OK(rip__os_open("f", O_WRONLY | O_CREAT | O_APPEND, 0600));
-    CHECK_OK(rip__os_set_nonblock(fd));
-    int flags = fcntl(fd, F_GETFL);
-    CHECK(flags & O_NONBLOCK);
-    CHECK(flags & O_APPEND);
-    CHECK_ERR(rip__os_set_nonblock(-1), -EBADF);
-    rip__os_close(fd);
-    unlink("f");
-}
-
 /* Whichever call it strikes. */
 TEST(interruptions_are_not_seen)
 {
