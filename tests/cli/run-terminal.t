@@ -4,7 +4,7 @@
 
 == the bar is drawn on a terminal, and taken off for output and at the end
 @needs script
-$ TERM=xterm script -qec "ripstop run -j2 'n=0/3; [ {} = c ] && n=2/3; until grep -q \$n seen; do child pause 20; done; echo {}' ::: a b c" /dev/null | tee seen | tr '\r' '\n'; rm seen
+$ TERM=xterm script -qec "ripstop run -j2 'n=0/3; [ {} = c ] && n=2/3; until grep -qs \$n seen; do child pause 20; done; echo {}' ::: a b c" /dev/null | tee seen | tr '\r' '\n'; rm seen
 =
 ~ \[\.{30}\] 0/3  0:0\d elapsed\\x1b\[K
 ...
@@ -17,7 +17,7 @@ $ TERM=xterm script -qec "ripstop run -j2 'n=0/3; [ {} = c ] && n=2/3; until gre
 
 == failed jobs are counted in it
 @needs script
-$ TERM=xterm script -qec "ripstop run -j1 'n={}; until grep -q \$((1 - n))/2 seen; do child pause 20; done; exit \$n' ::: 1 0" /dev/null | tee seen | tr '\r' '\n'; rm seen
+$ TERM=xterm script -qec "ripstop run -j1 'n={}; until grep -qs \$((1 - n))/2 seen; do child pause 20; done; exit \$n' ::: 1 0" /dev/null | tee seen | tr '\r' '\n'; rm seen
 ...
 ~ \[#{15}\.{15}\] 1/2  1 failed  \d\.\d/s  0:0\d elapsed  0:0\d left\\x1b\[K
 ...
@@ -26,7 +26,7 @@ $ TERM=xterm script -qec "ripstop run -j1 'n={}; until grep -q \$((1 - n))/2 see
 
 == on a narrow terminal it is cut
 @needs script stty
-$ TERM=xterm script -qec "stty cols 20; ripstop run 'until grep -q 0/1 seen; do child pause 20; done #' ::: a" /dev/null | tee seen | tr '\r' '\n'; rm seen
+$ TERM=xterm script -qec "stty cols 20; ripstop run 'until grep -qs 0/1 seen; do child pause 20; done #' ::: a" /dev/null | tee seen | tr '\r' '\n'; rm seen
 =
 ~ 0/1  0:0\d elapsed\\x1b\[K
 ...
@@ -35,7 +35,7 @@ $ TERM=xterm script -qec "stty cols 20; ripstop run 'until grep -q 0/1 seen; do 
 == how many there will be is judged by the size of a file
 @needs script
 $ seq 1000 1999 >list
-$ TERM=xterm script -qec "ripstop run -j1 --halt soon,done=1 'until grep -q 0/1000 seen; do child pause 20; done #' :::: list" /dev/null | tee seen | tr '\r' '\n'; rm seen
+$ TERM=xterm script -qec "ripstop run -j1 --halt soon,done=1 'until grep -qs 0/1000 seen; do child pause 20; done #' :::: list" /dev/null | tee seen | tr '\r' '\n'; rm seen
 ...
 ~ \[\.{30}\] 0/1000  0:0\d elapsed\\x1b\[K
 ...
@@ -43,7 +43,7 @@ $ rm list
 
 == of a pipe it is not known
 @needs script
-$ TERM=xterm script -qec "(echo a; until grep -q elapsed seen; do child pause 20; done; echo b) | ripstop run -j1 'true #'" /dev/null | tee seen | tr '\r' '\n'; rm seen
+$ TERM=xterm script -qec "(echo a; until grep -qs elapsed seen; do child pause 20; done; echo b) | ripstop run -j1 'true #'" /dev/null | tee seen | tr '\r' '\n'; rm seen
 =
 ~ 1  \d\.\d/s  0:0\d elapsed\\x1b\[K
 ...
