@@ -95,6 +95,7 @@ int job_start(struct job *j)
         .out.kind = RIP_STDIO_PIPE,
         .err.kind = RIP_STDIO_PIPE,
         .signals = RIP_SIGNALS_KEEP_IGNORED,
+        .die_with_parent = true,
         .failure = &j->failure,
     };
     int r =

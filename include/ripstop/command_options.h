@@ -272,9 +272,10 @@ struct rip_command_options {
      * SIGKILL for the program and its group when this process has gone,
      * however it went; other threads of it may end before. The program gets
      * one descriptor more for that, the lifeline, with a number of 100 or
-     * above. What closes that or leaves the group is not reached; and a copy
-     * of this process made by a plain fork(2), as long as it runs no other
-     * program, counts as this process.
+     * above, if it may have that many. What closes it or leaves the group is
+     * not reached, nor what is left of the group when the command has been
+     * freed; and a copy of this process made by a plain fork(2), as long as it
+     * runs no other program, counts as this process.
      */
     bool die_with_parent;
 

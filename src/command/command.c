@@ -23,12 +23,23 @@ static void hang_up(rip_command *c)
     c->terminal = -1;
 }
 
+/* Its end is to be no signal for what the command has left running: that may
+ * stay, now that the command has ended by itself. The end that reads is one
+ * open file, here and there. A fork of us is not the one to decide that. */
+static void cut_lifeline(rip_command *c)
+{
+    if (c->lifeline[0] >= 0 && c->owner == getpid())
+        (void)rip__os_set_nonblock(c->lifeline[0]); /* and not O_ASYNC */
+    rip__os_close(c->lifeline[0]);
+    rip__os_close(c->lifeline[1]);
+}
+
 static void destroy(rip_command *c)
 {
     for (size_t i = 0; i < c->n_held; i++)
         rip__os_close(c->held[i].pidfd);
     rip__free(c->held);
-    rip__os_close(c->lifeline);
+    cut_lifeline(c);
     if (c->owner == getpid())
         rip__os_cgroup_done(&c->cgroup);
     rip__files_done(c);
@@ -81,9 +92,9 @@ static rip_command *make(const struct rip_command_options *o)
     if (!c)
         return NULL;
     pthread_mutex_init(&c->lock, NULL);
-    c->pid = c->pidfd = c->lifeline = c->terminal = c->last_typed = -1;
+    c->pid = c->pidfd = c->terminal = c->last_typed = -1;
     c->in = c->out[0].fd = c->out[1].fd = -1;
-    c->cgroup.parent = c->cgroup.dir = -1;
+    c->cgroup.parent = c->cgroup.dir = c->lifeline[0] = c->lifeline[1] = -1;
     c->owner = getpid();
     c->file_deadline = RIP_FOREVER;
     c->input = o->input;
@@ -111,8 +122,10 @@ static void adopt_fds(rip_command *c, struct rip__plan *p)
     c->out[0].terminal = p->stdio[1].kind == RIP_STDIO_PTY;
     c->terminal = p->terminal;
     p->terminal = -1;
-    c->lifeline = p->lifeline[1];
-    p->lifeline[1] = -1;
+    for (int i = 0; i < 2; i++) {
+        c->lifeline[i] = p->lifeline[i];
+        p->lifeline[i] = -1;
+    }
     c->cgroup = p->cgroup;
     p->cgroup.parent = p->cgroup.dir = -1;
 }

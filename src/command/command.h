@@ -55,7 +55,7 @@ struct rip_command {
     char mark[RIP__MARK_SIZE]; /* of its tree; "": it has none */
     rip_time started;
     int64_t inherited_peak; /* our peak memory when it was loaded */
-    int lifeline; /* open as long as it may live; -1: it does not mind */
+    int lifeline[2]; /* open as long as it may live; -1: it does not mind */
     struct rip__os_cgroup cgroup; /* its own, or none */
 
     /* Our end of its terminal, -1: it has none. `in` and `out` have copies:

@@ -156,7 +156,9 @@ static ssize_t read_over(rip_command *c, struct rip__stream *s)
     if (tail - s->turn >= BLOCK) { /* straight into it */
         n = read_pipe(s, ring + s->turn, BLOCK);
         if (n > 0)
-            s->turn = (s->turn + (size_t)n) % tail;
+            s->turn += (size_t)n;
+        if (s->turn == tail)
+            s->turn = 0;
     } else {
         n = read_away(c, s);
         if (n > 0)

@@ -57,34 +57,46 @@ int rip__os_cgroup_kill(const struct rip__os_cgroup *g)
     return r < 0 ? (int)r : 0;
 }
 
-/* The list of members as text, that the caller releases; or an error. */
-static int read_members(const struct rip__os_cgroup *g, char **ret)
+/* Room for as much again, 4096 bytes at least. */
+static int grow(char **text, size_t *cap)
 {
-    int fd = rip__os_open_at(g->dir, "cgroup.procs", O_RDONLY, 0);
-    size_t len = 0, cap = 0;
-    char *text = NULL;
-    ssize_t r = fd < 0 ? fd : 1;
-    while (r > 0) {
-        if (cap - len < 2) {
-            cap = cap ? 2 * cap : 4096;
-            char *larger = rip__seam.resize(text, cap);
-            if (!larger) {
-                r = -ENOMEM;
-                break;
-            }
-            text = larger;
-        }
-        r = rip__os_read(fd, text + len, cap - len - 1);
-        len += r > 0 ? (size_t)r : 0;
-    }
-    rip__os_close(fd);
-    if (r < 0) {
-        rip__seam.release(text);
-        return (int)r;
-    }
-    text[len] = 0;
-    *ret = text;
+    size_t size = *cap ? 2 * *cap : 4096;
+    char *larger = rip__seam.resize(*text, size);
+    if (!larger)
+        return -ENOMEM;
+    *text = larger;
+    *cap = size;
     return 0;
+}
+
+static ssize_t read_text(int fd, char **text)
+{
+    size_t len = 0, cap = 0;
+    ssize_t r = 1;
+    while (r > 0) {
+        int room = cap - len < 2 ? grow(text, &cap) : 0;
+        if (room < 0)
+            return room;
+        r = rip__os_read(fd, *text + len, cap - len - 1);
+        len += r > 0 ? (size_t)r : 0;
+        (*text)[len] = 0;
+    }
+    return r;
+}
+
+/* The list of members as text, that the caller releases; or NULL, and why in
+ * *error. */
+static char *read_members(const struct rip__os_cgroup *g, int *error)
+{
+    char *text = NULL;
+    int fd = rip__os_open_at(g->dir, "cgroup.procs", O_RDONLY, 0);
+    ssize_t r = fd < 0 ? fd : read_text(fd, &text);
+    rip__os_close(fd);
+    if (r >= 0)
+        return text;
+    rip__seam.release(text);
+    *error = (int)r;
+    return NULL;
 }
 
 static bool is_listed(const char *text, pid_t pid)
@@ -108,17 +120,16 @@ static bool has_ended(int pidfd)
  * -ESRCH: it is not. */
 static int hold(const struct rip__os_cgroup *g, pid_t pid)
 {
-    char *again = NULL;
-    int fd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
+    int error = -ESRCH, fd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
     if (fd < 0)
         return fd;
-    int r = read_members(g, &again);
-    bool ours = r == 0 && is_listed(again, pid) && !has_ended(fd);
+    char *again = read_members(g, &error);
+    bool ours = again && is_listed(again, pid) && !has_ended(fd);
     rip__seam.release(again);
     if (ours)
         return fd;
     rip__os_close(fd);
-    return r < 0 ? r : -ESRCH;
+    return error;
 }
 
 int rip__os_cgroup_members(const struct rip__os_cgroup *g, pid_t but,
@@ -126,11 +137,9 @@ int rip__os_cgroup_members(const struct rip__os_cgroup *g, pid_t but,
                                          const struct rip__os_member *m),
                            void *arg)
 {
-    char *text;
-    int r = read_members(g, &text);
-    if (r < 0)
-        return r;
-    for (char *s = text; *s;) {
+    int r = 0;
+    char *text = read_members(g, &r);
+    for (char *s = text; s && *s;) {
         pid_t pid = (pid_t)strtol(s, &s, 10);
         s += *s == '\n';
         /* 0: a member in a pid namespace that ours can not see. */

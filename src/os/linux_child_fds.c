@@ -167,6 +167,8 @@ static int gather_others(struct rip__child *c)
     }
     if (s->lifeline) {
         long fd = copy_away(s, *s->lifeline, LIFELINE_FROM);
+        if (fd == -EINVAL) /* there may be no number as high */
+            fd = copy_away(s, *s->lifeline, 3);
         if (fd < 0)
             return rip__child_fail(c, RIP__STEP_LIFELINE, 0, fd);
         c->lifeline = (int)fd;

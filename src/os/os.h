@@ -59,7 +59,8 @@ int rip__os_copy(int fd);
 int rip__os_open(const char *path, int flags, mode_t mode);
 int rip__os_open_at(int dir, const char *path, int flags, mode_t mode);
 
-/* Precondition: we have just made it, with no other flag of O_APPEND's kind. */
+/* Precondition: it is of our making, with no flag of O_APPEND's kind that is
+ * to be kept. */
 int rip__os_set_nonblock(int fd);
 
 /* 0 if it is open, else -EBADF. */

@@ -55,6 +55,12 @@ $ ripstop run --timeout 0.2 'setsid -f sleep 1000; sleep 1000 #' ::: a
 2> ripstop run: job 1 timed out (killed by SIGTERM): a
 [123]
 
+== when ripstop itself is killed its jobs die with it
+# The pipe is at its end when the last of them is gone.
+@left pipe
+$ mkfifo pipe
+$ ripstop run 'sleep 1000 >pipe & sleep 1000 >pipe #' ::: a & exec 3<pipe; kill -KILL $!; cat <&3
+
 == the daemons of a job that ends by itself are left alone
 $ ripstop run 'setsid -f sh -c "echo \$\$ >daemon; exec sleep 1000" >/dev/null 2>&1' ::: a
 > until test -s daemon; do sleep 0.01; done

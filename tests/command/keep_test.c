@@ -19,7 +19,7 @@
 /* What is kept of the output: exactly which bytes, whatever the limit, and
  * however the output is cut by reads and deadlines. */
 
-enum { MIB = 1 << 20 };
+#define MIB ((size_t)1 << 20)
 
 /* What `seq 1 n` writes. */
 static struct rip__buffer sequence(int n)

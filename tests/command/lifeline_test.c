@@ -219,6 +219,30 @@ TEST(only_who_asked_for_it_dies)
     unlink("fifo");
 }
 
+/* What a command leaves behind when it ends by itself is left alone when it is
+ * freed, and when the parent dies after that. */
+static void start_and_leave(const struct life *l)
+{
+    const struct rip_command_options o = options_of(l);
+    rip_command *c = start(SH("{ read x <fifo; echo $x; } &"), &o);
+    CHECK(rip_exit_ok(&(struct rip_exit){ .how = end_of(c).how }));
+    rip_command_free(c);
+}
+
+TEST(what_a_freed_command_left_lives_on)
+{
+    struct life l;
+    char text[8];
+    CHECK_INT(mkfifo("fifo", 0600), ==, 0);
+    live(&l, start_and_leave);
+    kill_parent(&l);
+    write_file("fifo", "alive\n", 0600);
+    CHECK_INT(read(l.pipe[0], text, sizeof text), ==, 6);
+    CHECK_INT(hear(&l), ==, 0);
+    close(l.pipe[0]);
+    unlink("fifo");
+}
+
 /* Closing and freeing is no death of the parent. */
 TEST(the_lifeline_is_no_hindrance)
 {

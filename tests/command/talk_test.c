@@ -21,7 +21,7 @@
 
 /* Output that is told to a callback while it comes. */
 
-enum { MIB = 1 << 20 };
+#define MIB ((size_t)1 << 20)
 
 static const double grace = 0.05;
 
