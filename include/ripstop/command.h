@@ -22,8 +22,8 @@
  * on how much memory this process holds nor on how many files it has open,
  * and no pthread_atfork handler runs. The program begins with no signal
  * blocked and every signal at its default action, and has the file
- * descriptors 0, 1 and 2 alone. Every descriptor that the library itself
- * makes is close-on-exec from birth.
+ * descriptors 0, 1 and 2 alone, unless options give it others. Every descriptor
+ * that the library itself makes is close-on-exec from birth.
  *
  * Trees
  *

@@ -178,10 +178,12 @@ hello
 [123]
 
 == what a job finds
+# 100 is the pipe that ends it when ripstop itself is killed.
 $ ripstop run 'child fds , signals # {}' ::: x
 0 /dev/null
 ~ 1 pipe:\[\d+\]
 ~ 2 pipe:\[\d+\]
+~ 100 pipe:\[\d+\]
 ~ SigBlk:\s+0000000000000000
 ~ SigIgn:\s+0000000000000000
 $ nohup ripstop run 'child signals # {}' ::: x 2>/dev/null
