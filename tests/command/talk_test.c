@@ -463,6 +463,39 @@ TEST(a_slow_callback_keeps_the_deadline_waiting_for_itself_alone)
     rip_command_free(c);
 }
 
+/* What is held back is told though nothing more comes, and a deadline that is
+ * always past does not hold it back for ever. */
+TEST(each_call_tells_a_piece_even_if_it_is_late)
+{
+    const rip_time past = 1;
+    struct heard h = { .go = "go" };
+    struct rip_command_options o = by_lines(&h);
+    rip_command *c = start(SH("printf '1\\n2\\ngo\\n'; until test -e go; do "
+                              "sleep 0.01; done"),
+                           &o);
+    int r;
+    do
+        r = rip_command_communicate(c, NULL, 0, NULL, past);
+    while (r == -ETIMEDOUT);
+    CHECK_OK(r);
+    check_heard(&h, "11\n12\n1go\n");
+    rip_command_free(c);
+    unlink("go");
+}
+
+/* Not only when the command has ended. */
+TEST(the_end_of_a_stream_ends_its_last_line)
+{
+    struct heard h = { .go = "go" };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    run(&out, SH("printf go; exec >&-; until test -e go; do sleep 0.01; done"),
+        &o);
+    rip_output_done(&out);
+    check_heard(&h, "1go|");
+    unlink("go");
+}
+
 TEST(now_is_one_round_with_all_that_comes_of_it)
 {
     struct heard h = { 0 };
