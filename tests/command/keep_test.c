@@ -2,6 +2,7 @@
 #include <ripstop/command.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +321,8 @@ TEST(much_input_does_not_move_a_deadline_that_is_past)
         rip_output_done(&o);
     }
     CHECK_INT(c->input_done, <, MIB);
+    /* There is more of it than a pipe holds, so this one has grown. */
+    CHECK_INT(fcntl(rip_command_pipe(c, 0), F_GETPIPE_SZ), >=, 1 << 18);
     rip_command_free(c);
     options = (struct rip_command_options){ .input = data, .input_len = size };
     CHECK_OK(rip_run(ARGV("cat"), &options, &o, RIP_NOW));
