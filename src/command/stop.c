@@ -20,12 +20,6 @@
 
 static const rip_time second = 1000000000;
 
-static bool has_ended(int pidfd)
-{
-    struct pollfd p = { .fd = pidfd, .events = POLLIN };
-    return rip__os_poll(&p, 1, RIP_NOW) > 0;
-}
-
 /* All of whose tree is in a control group of its own. */
 static bool in_cgroup(const rip_command *c)
 {
@@ -41,7 +35,7 @@ static void prune_held(rip_command *c)
     if (c->stopping > 0)
         return;
     for (size_t i = 0; i < c->n_held; i++) {
-        if (has_ended(c->held[i].pidfd))
+        if (rip__os_has_ended(c->held[i].pidfd))
             rip__os_close(c->held[i].pidfd);
         else
             c->held[left++] = c->held[i];
@@ -52,7 +46,7 @@ static void prune_held(rip_command *c)
 static struct rip__os_member *find_held(const rip_command *c, pid_t pid)
 {
     for (size_t i = 0; i < c->n_held; i++)
-        if (c->held[i].pid == pid && !has_ended(c->held[i].pidfd))
+        if (c->held[i].pid == pid && !rip__os_has_ended(c->held[i].pidfd))
             return &c->held[i]; /* it lives: no other has that pid */
     return NULL;
 }
@@ -218,9 +212,9 @@ static int signal_each(rip_command *const *list, size_t n, int sig, bool *again)
 static bool lives(rip_command *c)
 {
     pthread_mutex_lock(&c->lock);
-    bool alive = !has_ended(c->pidfd);
+    bool alive = !rip__os_has_ended(c->pidfd);
     for (size_t i = 0; !alive && i < c->n_held; i++)
-        alive = !has_ended(c->held[i].pidfd);
+        alive = !rip__os_has_ended(c->held[i].pidfd);
     pthread_mutex_unlock(&c->lock);
     return alive;
 }
@@ -280,7 +274,7 @@ void rip__stop_ask(rip_command *const *list, size_t n, bool timed_out)
         rip_command *c = list[i];
         pthread_mutex_lock(&c->lock);
         c->stopping++;
-        if (!c->ended && !has_ended(c->pidfd)) {
+        if (!c->ended && !rip__os_has_ended(c->pidfd)) {
             c->timed_out = c->timed_out || timed_out;
             c->stopped = c->stopped || !timed_out;
         }
@@ -358,7 +352,8 @@ void rip__stop_kill(rip_command *const *list, size_t n)
 
 int rip__stop_end(rip_command *c, struct rip_exit *ret)
 {
-    rip_time deadline = has_ended(c->pidfd) ? rip__later(second / 10) : RIP_NOW;
+    rip_time deadline =
+        rip__os_has_ended(c->pidfd) ? rip__later(second / 10) : RIP_NOW;
     pthread_mutex_lock(&c->lock);
     c->stopping--;
     pthread_mutex_unlock(&c->lock);

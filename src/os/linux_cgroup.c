@@ -109,12 +109,6 @@ static bool is_listed(const char *text, pid_t pid)
     return false;
 }
 
-static bool has_ended(int pidfd)
-{
-    struct pollfd p = { .fd = pidfd, .events = POLLIN };
-    return rip__os_poll(&p, 1, RIP_NOW) > 0;
-}
-
 /* A pidfd for a listed pid, which may be somebody else's by now: it is who we
  * mean if the number is listed again while the pidfd's own process lives.
  * -ESRCH: it is not. */
@@ -124,7 +118,7 @@ static int hold(const struct rip__os_cgroup *g, pid_t pid)
     if (fd < 0)
         return fd;
     char *again = read_members(g, &error);
-    bool ours = again && is_listed(again, pid) && !has_ended(fd);
+    bool ours = again && is_listed(again, pid) && !rip__os_has_ended(fd);
     rip__seam.release(again);
     if (ours)
         return fd;

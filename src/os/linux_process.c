@@ -86,6 +86,12 @@ int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
     return 1;
 }
 
+bool rip__os_has_ended(int pidfd)
+{
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    return rip__os_poll(&p, 1, RIP_NOW) > 0;
+}
+
 int rip__os_pidfd_signal(int pidfd, int sig)
 {
     return (int)RIP__SYS(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);

@@ -131,12 +131,6 @@ static void await_exec(int pipe, int pidfd)
     (void)rip__os_poll(p, 2, RIP_FOREVER);
 }
 
-static bool has_ended(int pidfd)
-{
-    struct pollfd p = { .fd = pidfd, .events = POLLIN };
-    return rip__os_poll(&p, 1, RIP_NOW) > 0;
-}
-
 /* The second way: the report in a shared page, and a pipe. `*report` gets a
  * copy. */
 static long clone_unshared(struct rip__child *c, int *pidfd)
@@ -169,7 +163,7 @@ static long clone_child(struct rip__child *c, int *pidfd)
     static atomic_bool no_clone3;
     if (!atomic_load_explicit(&no_clone3, memory_order_relaxed)) {
         long r = clone_by_clone3(c, pidfd);
-        if (r > 0 && !c->memory_is_shared && !has_ended(*pidfd)) {
+        if (r > 0 && !c->memory_is_shared && !rip__os_has_ended(*pidfd)) {
             /* Not killed before its first step, so an emulator that forks.
              * This child's report is lost: a failed exec will look like an
              * exit with 127. */

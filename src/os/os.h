@@ -242,6 +242,9 @@ struct rip__os_status {
  * from the pidfd if the kernel keeps it there, and else is not known. */
 int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret);
 
+/* Whether the process behind a pidfd has ended, reaped or not. */
+bool rip__os_has_ended(int pidfd);
+
 /* Signals the process behind the pidfd, and never another. -ESRCH when it
  * has been reaped. */
 int rip__os_pidfd_signal(int pidfd, int sig);
