@@ -164,12 +164,12 @@ struct rip__os_spawn {
     bool foreground;     /* the group becomes the terminal's */
     const int *lifeline; /* the reading end of a pipe: SIGKILL when the last
                             writing end is closed */
+    const mode_t *umask;
     int nice;
     const void *cpus; /* a bit for each */
     size_t cpus_size; /* in bytes, a multiple of 8 */
     const struct rip__os_limit *limits;
     size_t n_limits;
-    const mode_t *umask;
     const struct rip__os_identity *identity;
     const char *cwd; /* every other descriptor is closed before */
     bool no_new_privs;
