@@ -1,11 +1,6 @@
 # The examples that stand for a few lines of Python; tests/cli/README.md tells
 # how to read this.
 
-== first: one command, its output and its end
-$ example_first
-~ \d{4}-\d\d-\d\d
-date exited with 0
-
 == system: the command shares our streams
 $ echo text | example_system 'cat; exit 3'
 text
