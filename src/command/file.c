@@ -56,6 +56,14 @@ static ssize_t get(void *cookie, char *buf, size_t cap)
     return -1;
 }
 
+/* What communicate could not feed was written to this stream, too. */
+static void shut_input(rip_command *c)
+{
+    rip__input_flush(c, c->file_deadline);
+    if (rip__input_end(c) == -EAGAIN)
+        rip__input_close(c);
+}
+
 /* rip__files_done, or the user's own fclose(3): which closes the pipe, as one
  * would expect, and leaves nothing behind that points to the FILE. */
 static int shut(void *cookie)
@@ -64,8 +72,8 @@ static int shut(void *cookie)
     f->file = NULL;
     if (f->which > 0)
         rip__stream_done(&f->command->out[f->which - 1]);
-    else if (rip__input_end(f->command) == -EAGAIN)
-        rip__input_close(f->command);
+    else
+        shut_input(f->command);
     return 0;
 }
 

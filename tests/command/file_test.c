@@ -364,6 +364,21 @@ TEST(fclose_is_no_harm)
     rip_command_free(c);
 }
 
+/* What communicate was given of the stream, and could not feed. */
+TEST(fclose_sends_what_is_not_sent)
+{
+    struct rip_output o;
+    rip_command *c = start(ARGV("cat"), &piped);
+    FILE *in = stream(c, 0);
+    fputs("hello", in);
+    fault_once(SYS_pwritev2, EAGAIN);
+    CHECK_ERR(rip_command_communicate(c, "", 0, &o, RIP_NOW), -ETIMEDOUT);
+    rip_output_done(&o);
+    CHECK_INT(fclose(in), ==, 0);
+    CHECK_STR(rest(c), "hello");
+    rip_command_free(c);
+}
+
 /* What a child of fork(2) does with its copy of what is not flushed: nothing
  * of it may come to the command's stdin. */
 static void fork_and(void (*end)(rip_command *c))
