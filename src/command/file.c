@@ -56,11 +56,12 @@ static ssize_t get(void *cookie, char *buf, size_t cap)
     return -1;
 }
 
-/* What communicate could not feed was written to this stream, too. */
+/* What communicate could not feed was written to this stream, too. A fork says
+ * nothing to the command, neither that nor the end-of-file of a terminal. */
 static void shut_input(rip_command *c)
 {
     rip__input_flush(c, c->file_deadline);
-    if (rip__input_end(c) == -EAGAIN)
+    if (c->owner != getpid() || rip__input_end(c) == -EAGAIN)
         rip__input_close(c);
 }
 

@@ -429,6 +429,27 @@ TEST(a_fork_that_closes_writes_nothing)
     fork_and(end_by_fclose);
 }
 
+/* Nor does it type the end of input. */
+TEST(a_fork_that_frees_types_nothing)
+{
+    rip_command *c = start(
+        ARGV("cat"),
+        &(struct rip_command_options){ .in = { .kind = RIP_STDIO_PTY },
+                                       .out = { .kind = RIP_STDIO_PTY } });
+    stream(c, 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        rip_command_free(c);
+        _exit(0);
+    }
+    CHECK_INT(waitpid(child, NULL, 0), ==, child);
+    CHECK_INT(rip_command_write(c, "one\n", 4, RIP_FOREVER), ==, 4);
+    rip_command_close_input(c);
+    CHECK_STR(rest(c), "one\r\none\r\n"); /* what is typed, and what it says */
+    rip_command_free(c);
+}
+
 /* The same for what a call of communicate could not feed. */
 TEST(a_fork_does_not_send_what_is_not_sent)
 {
