@@ -38,6 +38,9 @@ struct rip__dirent {
  * error, and stays it. */
 int rip__raise_above_2(int fd);
 
+/* A pidfd for a process; -ESRCH: no process has that number. */
+int rip__pidfd_open(pid_t pid);
+
 /* How a system call can be missing: an old kernel, or a filter. */
 static inline bool rip__is_missing(long r)
 {

@@ -114,7 +114,7 @@ static bool is_listed(const char *text, pid_t pid)
  * -ESRCH: it is not. */
 static int hold(const struct rip__os_cgroup *g, pid_t pid)
 {
-    int error = -ESRCH, fd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
+    int error = -ESRCH, fd = rip__pidfd_open(pid);
     if (fd < 0)
         return fd;
     char *again = read_members(g, &error);

@@ -97,6 +97,17 @@ int rip__os_pidfd_signal(int pidfd, int sig)
     return (int)RIP__SYS(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+/* One that has just been reaped, or a thread's number, is EINVAL before Linux
+ * 6.15, and a thread's is ENOENT since. EPERM is a filter's, and says nothing
+ * about the process. */
+int rip__pidfd_open(pid_t pid)
+{
+    int fd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
+    if (fd == -EINVAL || fd == -ENOENT)
+        return -ESRCH;
+    return fd == -EPERM ? -ENOSYS : fd;
+}
+
 pid_t rip__os_group_of(pid_t pid)
 {
     return (pid_t)RIP__SYS(SYS_getpgid, pid);

@@ -46,7 +46,7 @@ static int read_process(pid_t pid, struct process *ret)
     if (!s || strlen(s) < 4)
         return -ESRCH;
     char state = s[2];
-    unsigned long long field[48]; /* from the fourth of proc(5) on */
+    unsigned long long field[48] = { 0 }; /* from the fourth of proc(5) on */
     s += 3;
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         field[i] = strtoull(s, &s, 10);
@@ -283,9 +283,9 @@ static void mark_descendants(const struct rip__os_processes *all,
 static int hold(const struct process *p)
 {
     struct process now = { 0 };
-    int fd = (int)RIP__SYS(SYS_pidfd_open, p->pid, 0);
-    if (fd < 0) /* EPERM is a filter's, and says nothing about the process */
-        return fd == -EPERM ? -ENOSYS : fd;
+    int fd = rip__pidfd_open(p->pid);
+    if (fd < 0)
+        return fd;
     int r = read_process(p->pid, &now);
     if (r == 0 && now.started == p->started)
         return fd;

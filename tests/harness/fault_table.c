@@ -93,7 +93,7 @@ static const struct fault_call table[] = {
     CALL(prctl, E(EINVAL)),
     CALL(waitid, ONCE(EINTR)),
     CALL(wait4, ONCE(EINTR)),
-    CALL(pidfd_open, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS)),
+    CALL(pidfd_open, E(EINVAL), E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS)),
     CALL(pidfd_send_signal),
     CALL(kill),
     CALL(tgkill),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/os.h"
 
+#include <errno.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "harness.h"
 
 /* A child that has a child, and so on: each waits until it is killed. The
@@ -395,4 +397,29 @@ TEST(a_reused_pid_is_somebody_else)
     CHECK_INT(c.n, ==, 0);
     kill(other, SIGKILL);
     reap_all(1);
+}
+
+/* As different kernels tell that it has just been reaped, or that its number
+ * is a thread's now. */
+TEST(who_ends_while_he_is_looked_for_is_no_failure)
+{
+    static const int answers[] = { ESRCH, EINVAL, ENOENT };
+    struct count c = { 0 };
+    int ready[2];
+    CHECK_OK(rip__os_pipe(ready));
+    pid_t root = grow(1, ready[1], true);
+    const struct rip__os_root group = { .group = root };
+    await_all(ready[0], 1);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        struct rip__os_processes *all;
+        CHECK_OK(rip__os_processes_read(&all));
+        fault_once(SYS_pidfd_open, answers[i]);
+        CHECK_INT(rip__os_tree(all, &group, kill_found, &c), ==, 0);
+        CHECK_INT(c.n, ==, 0);
+        rip__os_processes_free(all);
+    }
+    kill(root, SIGKILL);
+    reap_all(1);
+    rip__os_close(ready[0]);
+    rip__os_close(ready[1]);
 }
