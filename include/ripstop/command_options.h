@@ -238,7 +238,8 @@ struct rip_command_options {
      * Privileges are dropped in the right order, and what has come of it is
      * compared with what was asked for. To ask for what we are already needs
      * no privileges. The database is asked in this process (getpwnam_r(3)),
-     * which can take as long as its services take.
+     * which can take as long as its services take; not where all three are
+     * given, and are numbers.
      */
     const char *user;
     const char *group;

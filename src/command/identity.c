@@ -170,7 +170,9 @@ static int resolve_user(struct rip__plan *p)
     struct lookup l = { .name = user };
     if (parse_id(user, &l.id))
         l.name = NULL;
-    int r = look_up(&l, look_up_user, &room);
+    /* Where all is said by numbers the database has nothing to add. */
+    bool ask = l.name || !p->identity.has_gid || !p->options->groups;
+    int r = ask ? look_up(&l, look_up_user, &room) : 0;
     if (r == 0 && !l.found_user && l.name)
         r = -ENOENT;
     r = r < 0 ? rip__fail(p->options, "user", user, r) : adopt_user(p, &l);

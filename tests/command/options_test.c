@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <ripstop/command.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,6 +433,29 @@ TEST(unknown_users_are_refused)
     REFUSED("group", "9x", -ENOENT, .groups = ARGV("1", "9x"));
     REFUSED_OPTION("user that is not in the user database, without group",
                    .user = "77777");
+}
+
+/* The user database, as the library asks for it. */
+static bool database_is_gone;
+
+int getpwuid_r(uid_t uid, struct passwd *user, char *buf, size_t cap,
+               struct passwd **found)
+{
+    static int (*libc)(uid_t, struct passwd *, char *, size_t,
+                       struct passwd **);
+    *(void **)&libc = dlsym(RTLD_NEXT, "getpwuid_r");
+    return database_is_gone ? EIO : libc(uid, user, buf, cap, found);
+}
+
+TEST(numbers_need_no_user_database)
+{
+    need_root();
+    database_is_gone = true;
+    CHECK_STR(SAYS("id -u; id -g; id -G", .user = "65534", .group = "1",
+                   .groups = ARGV("7", "2"), .cwd = "/"),
+              "65534\n1\n1 2 7\n");
+    REFUSED("user", "65534", -EIO, .user = "65534", .group = "1");
+    REFUSED("user", "65534", -EIO, .user = "65534", .groups = ARGV("7"));
 }
 
 static void become_nobody(void)
