@@ -25,6 +25,16 @@ int rip__child_fail(struct rip__child *c, enum rip__os_step step, int index,
     return -1;
 }
 
+/* If the parent gives it up, or is no more, there is nobody to tell. */
+static int await_gate(struct rip__child *c)
+{
+    char byte;
+    if (c->gate[0] < 0)
+        return 0;
+    (void)RIP__SYS(SYS_close, c->gate[1]);
+    return RIP__SYS(SYS_read, c->gate[0], &byte, 1) == 1 ? 0 : -1;
+}
+
 /* ---- signals ---------------------------------------------------------- */
 
 static void set_action(int sig, void (*handler)(int))
@@ -131,6 +141,7 @@ static int execute(struct rip__child *c)
 int rip__child_main(void *arg)
 {
     static int (*const steps[])(struct rip__child *) = {
+        await_gate,
         rip__child_cgroup,
         reset_actions,
         rip__child_group,

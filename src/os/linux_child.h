@@ -27,6 +27,8 @@ struct rip__report {
 struct rip__child {
     const struct rip__os_spawn *spawn;
     struct rip__report *report;
+    int gate[2];           /* a pipe: the child waits for the byte that comes
+                              when the parent has a pidfd; -1: it has it */
     int pipe;              /* open for as long as the child is not another
                               program; -1: the parent needs none */
     bool handlers_cleared; /* by CLONE_CLEAR_SIGHAND */

@@ -89,38 +89,64 @@ static long clone_by_clone3(struct rip__child *c, int *pidfd)
     return r;
 }
 
-/* A child that is made without a pidfd has its program running before one can
- * be opened. Where that cannot be it is better known before. */
-static long try_pidfd_open(void)
+/* Takes a child that has failed, or is told to, out of the world. */
+static void bury(pid_t pid)
 {
-    long fd = RIP__SYS(SYS_pidfd_open, getpid(), 0);
-    if (fd < 0)
-        return fd;
-    rip__os_close((int)fd);
+    long r;
+    do
+        r = RIP__SYS(SYS_waitid, P_PID, pid, NULL, WEXITED | __WALL, NULL);
+    while (r == -EINTR);
+}
+
+/* Opens a pidfd for a child that waits for this. (EPIPE: it was killed.) */
+static int hold(pid_t pid, int gate, int *pidfd)
+{
+    int fd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
+    ssize_t r = fd < 0 ? fd : rip__os_write(gate, "", 1);
+    if (r < 0 && r != -EPIPE) {
+        rip__os_close(fd);
+        return (int)r;
+    }
+    *pidfd = fd;
     return 0;
 }
 
+/* Without CLONE_PIDFD. A program that runs may end at once, and where SIGCHLD
+ * is ignored nothing is left of it then. So the child waits, as a fork, until
+ * it is held: if it can not be, nothing has been started. */
+static long clone_held(struct rip__child *c, void *stack_top, int *pidfd)
+{
+    int r = rip__os_pipe(c->gate);
+    if (r < 0)
+        return r;
+    long pid = RIP__SYS(SYS_clone, 0, stack_top, NULL, rip__child_main, c);
+    if (pid > 0)
+        r = hold((pid_t)pid, c->gate[1], pidfd);
+    rip__os_close(c->gate[0]);
+    rip__os_close(c->gate[1]);
+    c->gate[0] = c->gate[1] = -1;
+    if (r < 0)
+        bury((pid_t)pid);
+    return r < 0 ? r : pid;
+}
+
+/* Emulators refuse CLONE_PIDFD; vfork is refused to the init of some pid
+ * namespaces. */
 static long clone_by_clone(struct rip__child *c, int *pidfd)
 {
-    /* Emulators refuse CLONE_PIDFD; vfork is refused to the init of some pid
-     * namespaces. */
     static const unsigned long flags[] = {
         CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
-        CLONE_VM | CLONE_VFORK,
         CLONE_PIDFD,
-        0,
     };
     _Alignas(16) char stack[STACK_SIZE];
-    long r = -EINVAL, no_pidfd = 0;
-    for (size_t i = 0; r == -EINVAL && i < sizeof flags / sizeof *flags; i++) {
-        *pidfd = -1;
-        if (!(flags[i] & CLONE_PIDFD) && (no_pidfd = try_pidfd_open()) < 0)
-            continue;
+    long r = -EINVAL;
+    for (size_t i = 0; r == -EINVAL && i < sizeof flags / sizeof *flags; i++)
         r = RIP__SYS(SYS_clone, flags[i], stack + sizeof stack, pidfd,
                      rip__child_main, c);
-    }
+    if (r == -EINVAL)
+        r = clone_held(c, stack + sizeof stack, pidfd);
     forget_stack(stack, sizeof stack);
-    return r == -EINVAL && no_pidfd < 0 ? no_pidfd : r;
+    return r;
 }
 
 /* Waits until the child has become another program, or has ended: also where
@@ -244,15 +270,6 @@ static long clone_masked(struct rip__child *c, int *pidfd)
     return r;
 }
 
-/* Takes a child that has failed, or is told to, out of the world. */
-static void bury(pid_t pid)
-{
-    long r;
-    do
-        r = RIP__SYS(SYS_waitid, P_PID, pid, NULL, WEXITED | __WALL, NULL);
-    while (r == -EINTR);
-}
-
 /* What clone3 answers only where CLONE_INTO_CGROUP is asked for. */
 static bool is_of_cgroup(const struct rip__child *c, long error)
 {
@@ -289,14 +306,6 @@ static int spawn_once(struct rip__os_spawned *ret,
         return (int)pid;
     }
     int r = c->report->error;
-    if (r == 0 && pidfd < 0) {
-        pidfd = (int)RIP__SYS(SYS_pidfd_open, pid, 0);
-        if (pidfd < 0) {
-            c->report->step = RIP__STEP_CLONE;
-            r = pidfd;
-            (void)RIP__SYS(SYS_kill, pid, SIGKILL);
-        }
-    }
     if (r < 0 || c->report->cannot_reopen) {
         bury((pid_t)pid);
         rip__os_close(pidfd);
@@ -312,9 +321,12 @@ static int spawn_once(struct rip__os_spawned *ret,
 int rip__os_spawn(struct rip__os_spawned *ret, const struct rip__os_spawn *s)
 {
     struct rip__report report = { 0 };
-    const struct rip__child plain = {
-        .spawn = s, .report = &report, .pipe = -1, .lifeline = -1, .program = -1
-    };
+    const struct rip__child plain = { .spawn = s,
+                                      .report = &report,
+                                      .gate = { -1, -1 },
+                                      .pipe = -1,
+                                      .lifeline = -1,
+                                      .program = -1 };
     struct rip__child child = plain;
     *ret = (struct rip__os_spawned){ .pid = -1, .pidfd = -1 };
     prepare_reopen(&child);
