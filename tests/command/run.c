@@ -52,6 +52,18 @@ rip_command *start(const char *const *argv, const struct rip_command_options *o)
     return c;
 }
 
+rip_command *start_ready(const char *script, double grace, int *pids, int n)
+{
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_NULL },
+                                     .out = { .kind = RIP_STDIO_PIPE },
+                                     .grace = grace };
+    rip_command *c = start(SH(script), &o);
+    char *s = (char *)(uintptr_t)await_line(c);
+    for (int i = 0; i < n; i++)
+        pids[i] = (int)strtol(s, &s, 10);
+    return c;
+}
+
 struct rip_exit end_of(rip_command *c)
 {
     struct rip_exit e;

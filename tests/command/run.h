@@ -28,6 +28,10 @@ void refuse(const char *const *argv, const struct rip_command_options *o,
 rip_command *start(const char *const *argv,
                    const struct rip_command_options *o);
 
+/* The same, for a script that says when it is ready, with a line that may hold
+ * the n pids. */
+rip_command *start_ready(const char *script, double grace, int *pids, int n);
+
 /* Waits for the end. */
 struct rip_exit end_of(rip_command *c);
 
