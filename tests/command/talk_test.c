@@ -9,96 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/base.h"
-#include "command/command.h"
 #include "fault.h"
 #include "harness.h"
+#include "hear.h"
 #include "os/os.h"
 #include "run.h"
 
 /* Output that is told to a callback while it comes. */
 
 #define MIB ((size_t)1 << 20)
-
-static const double grace = 0.05;
-
-/* ---- what was told ---------------------------------------------------- */
-
-/* All of it as one text: "1<line>" and "2<line>", with a newline where there
- * was one and a | where there was none. */
-struct heard {
-    struct rip__buffer text;
-    size_t pieces;
-    size_t longest;
-    rip_time last;
-    size_t fail_at; /* the piece at which `error` is given; 0: none */
-    int error;
-    const char *go; /* a file to make when "go" is heard */
-    long nap_ms;    /* taken by each call */
-};
-
-static void put(struct heard *h, const char *data, size_t len)
-{
-    char *to = realloc(h->text.data, h->text.len + len + 1);
-    CHECK(to != NULL);
-    memcpy(to + h->text.len, data, len);
-    h->text.data = to;
-    h->text.len += len;
-    to[h->text.len] = 0;
-}
-
-static int hear(void *arg, const struct rip_piece *p)
-{
-    struct heard *h = arg;
-    CHECK(p->len > 0 || p->newline);
-    CHECK_INT(p->data[p->len], ==, 0);
-    CHECK_INT(p->at, >=, h->last);
-    CHECK_INT(p->at, <=, rip_time_now());
-    h->last = p->at;
-    h->pieces++;
-    h->longest = p->len > h->longest ? p->len : h->longest;
-    put(h, p->which == 1 ? "1" : "2", 1);
-    put(h, p->data, p->len);
-    put(h, p->newline ? "\n" : "|", 1);
-    if (h->go && strstr(p->data, "go"))
-        write_file(h->go, "", 0600);
-    if (h->nap_ms > 0)
-        nanosleep(
-            &(struct timespec){ h->nap_ms / 1000, h->nap_ms % 1000 * 1000000 },
-            NULL);
-    return h->pieces == h->fail_at ? h->error : 0;
-}
-
-/* The bytes alone, of whichever stream, as they were written. */
-static int hear_bytes(void *arg, const struct rip_piece *p)
-{
-    struct heard *h = arg;
-    h->pieces++;
-    put(h, p->data, p->len);
-    if (p->newline)
-        put(h, "\n", 1);
-    return h->pieces == h->fail_at ? h->error : 0;
-}
-
-static struct rip_command_options by_lines(struct heard *h)
-{
-    return (struct rip_command_options){ .out = { .kind = RIP_STDIO_PIPE },
-                                         .err = { .kind = RIP_STDIO_PIPE },
-                                         .on_output = hear,
-                                         .on_output_arg = h,
-                                         .by_lines = true,
-                                         .grace = grace };
-}
-
-static void check_heard(struct heard *h, const char *want)
-{
-    CHECK_STR(h->text.data ? h->text.data : "", want);
-    free(h->text.data);
-    *h = (struct heard){ 0 };
-}
 
 /* The library reads at most so many bytes at once. */
 static long most;
@@ -377,213 +298,6 @@ TEST(a_limit_of_chunks)
     }
 }
 
-/* ---- deadlines -------------------------------------------------------- */
-
-/* However often it is called again, and whatever it was doing. */
-static void resume(const char *const *argv, const struct rip_command_options *o,
-                   const char *want, size_t len)
-{
-    struct heard h = { 0 };
-    struct rip_command_options hearing = *o;
-    rip_command *c;
-    int r, rounds = 0;
-    hearing.on_output = hear_bytes;
-    hearing.on_output_arg = &h;
-    c = start(argv, &hearing);
-    do {
-        struct rip_output out;
-        r = rip_command_communicate(c, NULL, 0, &out, rip_after_ms(1));
-        CHECK(r == 0 || r == -ETIMEDOUT);
-        CHECK(r < 0 || rip_exit_ok(&out.exit));
-        CHECK_INT(out.out_len, ==, 0);
-        rip_output_done(&out);
-        rounds++;
-    } while (r != 0);
-    CHECK_INT(rounds, >, 20);
-    CHECK_MEM(h.text.data, h.text.len, want, len);
-    rip_command_free(c);
-    free(h.text.data);
-}
-
-TEST_WITH(a_hundred_deadlines_lose_nothing, .deadline = 30)
-{
-    struct rip_command_options o = { .out = { .kind = RIP_STDIO_PIPE } };
-    struct rip__buffer want = { 0 };
-    for (int i = 1; i <= 100; i++) {
-        char line[16];
-        snprintf(line, sizeof line, "%d\n", i);
-        CHECK_OK(rip__buffer_append(&want, line, strlen(line)));
-    }
-    const char *const *slow =
-        ARGV(harness_program("child"), "slow", "100", "2");
-    resume(slow, &o, want.data, want.len);
-    o.by_lines = true;
-    resume(slow, &o, want.data, want.len);
-    rip__buffer_done(&want);
-}
-
-/* The input goes on as well. */
-TEST_WITH(deadlines_lose_no_input, .deadline = 60)
-{
-    size_t size = 4 * MIB;
-    char *data = make_data(size);
-    for (size_t i = 0; i < size; i++)
-        data[i] = (char)(i * 2654435761u >> 13);
-    struct rip_command_options o = { .out = { .kind = RIP_STDIO_PIPE },
-                                     .input = data,
-                                     .input_len = size };
-    resume(SH("sleep 0.2; cat"), &o, data, size);
-    free(data);
-}
-
-TEST(a_slow_callback_keeps_the_deadline_waiting_for_itself_alone)
-{
-    struct heard h = { .nap_ms = 20 };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    rip_command *c = start(ARGV("seq", "30"), &o);
-    end_of(c); /* so all of it is read at once */
-    size_t before = 0;
-    int r, rounds = 0;
-    do {
-        rip_time began = rip_time_now();
-        r = rip_command_communicate(c, NULL, 0, &out, rip_after_ms(50));
-        CHECK_INT(rip_time_now() - began, <, 500000000);
-        CHECK_INT(h.pieces, >, before);
-        before = h.pieces;
-        rip_output_done(&out);
-        rounds++;
-    } while (r == -ETIMEDOUT);
-    CHECK_OK(r);
-    CHECK_INT(rounds, >=, 10);
-    check_heard(&h,
-                "11\n12\n13\n14\n15\n16\n17\n18\n19\n110\n111\n112\n113\n114\n"
-                "115\n116\n117\n118\n119\n120\n121\n122\n123\n124\n125\n126\n"
-                "127\n128\n129\n130\n");
-    rip_command_free(c);
-}
-
-/* What is held back is told though nothing more comes, and a deadline that is
- * always past does not hold it back for ever. */
-TEST(each_call_tells_a_piece_even_if_it_is_late)
-{
-    const rip_time past = 1;
-    struct heard h = { .go = "go" };
-    struct rip_command_options o = by_lines(&h);
-    rip_command *c = start(SH("printf '1\\n2\\ngo\\n'; until test -e go; do "
-                              "sleep 0.01; done"),
-                           &o);
-    int r;
-    do
-        r = rip_command_communicate(c, NULL, 0, NULL, past);
-    while (r == -ETIMEDOUT);
-    CHECK_OK(r);
-    check_heard(&h, "11\n12\n1go\n");
-    rip_command_free(c);
-    unlink("go");
-}
-
-/* Not only when the command has ended. */
-TEST(the_end_of_a_stream_ends_its_last_line)
-{
-    struct heard h = { .go = "go" };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    run(&out, SH("printf go; exec >&-; until test -e go; do sleep 0.01; done"),
-        &o);
-    rip_output_done(&out);
-    check_heard(&h, "1go|");
-    unlink("go");
-}
-
-TEST(now_is_one_round_with_all_that_comes_of_it)
-{
-    struct heard h = { 0 };
-    struct rip_command_options o = by_lines(&h);
-    rip_command *c = start(ARGV("seq", "5"), &o);
-    end_of(c);
-    CHECK_OK(rip_command_communicate(c, NULL, 0, NULL, RIP_NOW));
-    check_heard(&h, "11\n12\n13\n14\n15\n");
-    rip_command_free(c);
-}
-
-/* A second for each of thousands of lines that come at once: the time is over
- * long before all are told, and the loss is. */
-TEST(run_with_a_slow_callback_ends_in_time)
-{
-    struct heard h = { .nap_ms = 100 };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    rip_time began = rip_time_now();
-    CHECK_OK(
-        rip_run(SH("seq 1000; exec sleep 60"), &o, &out, rip_after_ms(300)));
-    CHECK_INT(rip_time_now() - began, <, 2000000000);
-    CHECK(out.exit.timed_out);
-    CHECK(out.truncated);
-    CHECK_INT(h.pieces, >=, 2);
-    rip_output_done(&out);
-    free(h.text.data);
-}
-
-TEST(run_tells_at_its_deadline_what_has_no_newline)
-{
-    struct heard h = { 0 };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    CHECK_OK(rip_run(SH("printf 'one\\ntwo'; exec sleep 60"), &o, &out,
-                     rip_after_ms(300)));
-    CHECK(out.exit.timed_out);
-    CHECK(!out.truncated);
-    rip_output_done(&out);
-    check_heard(&h, "1one\n1two|");
-}
-
-TEST(what_a_helper_holds_open_is_told_as_far_as_it_came)
-{
-    struct heard h = { 0 };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    run(&out, SH("sleep 60 & echo $! >pid; printf half"), &o);
-    CHECK(out.pipe_held);
-    kill((pid_t)strtol(read_file("pid"), NULL, 10), SIGKILL);
-    rip_output_done(&out);
-    check_heard(&h, "1half|");
-    unlink("pid");
-}
-
-/* ---- with other reads ------------------------------------------------- */
-
-TEST(what_was_read_ahead_is_told_first)
-{
-    struct heard h = { 0 };
-    struct rip_command_options o = by_lines(&h);
-    struct rip_output out;
-    rip_command *c = start(SH("echo 3; echo 4"), &o);
-    CHECK_OK(rip__buffer_append(&c->out[0].buffer, "x1\n2\n", 5));
-    c->out[0].start = 1;
-    CHECK_OK(rip_command_communicate(c, NULL, 0, &out, RIP_FOREVER));
-    rip_output_done(&out);
-    check_heard(&h, "11\n12\n13\n14\n");
-    rip_command_free(c);
-}
-
-TEST(the_beginning_of_a_line_can_be_read)
-{
-    struct heard h = { 0 };
-    struct rip_command_options o = by_lines(&h);
-    rip_command *c = start(SH("printf 'one\\nabcdef'; sleep 60"), &o);
-    char buf[4];
-    while (c->out[0].searched < 6)
-        CHECK_ERR(rip_command_communicate(c, NULL, 0, NULL, rip_after_ms(5)),
-                  -ETIMEDOUT);
-    CHECK_INT(rip_command_read(c, 1, buf, 4, RIP_NOW), ==, 4);
-    CHECK_MEM(buf, 4, "abcd", 4);
-    CHECK_INT(rip_command_signal(c, SIGKILL), ==, 0);
-    CHECK_OK(rip_command_communicate(c, NULL, 0, NULL, RIP_FOREVER));
-    check_heard(&h, "1one\n1ef|");
-    rip_command_free(c);
-}
-
 /* ---- memory ----------------------------------------------------------- */
 
 static size_t held, peak;
@@ -693,7 +407,7 @@ static void run_told(void *arg)
                                      .on_output = hear_bytes,
                                      .on_output_arg = &h,
                                      .by_lines = lines != NULL,
-                                     .grace = grace };
+                                     .grace = 0.05 };
     struct rip_output out = { 0 };
     int r = rip_run(ARGV("cat"), &o, &out, RIP_FOREVER);
     bool fed = r == 0 && out.exit.how == RIP_EXITED && out.exit.code == 0 &&
@@ -716,7 +430,7 @@ static void run_refused(void *arg)
     struct heard h = { .fail_at = 50, .error = -ECANCELED };
     struct rip_command_options o = { .on_output = hear_bytes,
                                      .on_output_arg = &h,
-                                     .grace = grace };
+                                     .grace = 0.05 };
     struct rip_output out = { 0 };
     (void)arg;
     int r = rip_run(ARGV("cat", "/dev/zero"), &o, &out, RIP_FOREVER);
