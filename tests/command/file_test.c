@@ -432,10 +432,9 @@ TEST(a_fork_that_closes_writes_nothing)
 /* Nor does it type the end of input. */
 TEST(a_fork_that_frees_types_nothing)
 {
-    rip_command *c = start(
-        ARGV("cat"),
-        &(struct rip_command_options){ .in = { .kind = RIP_STDIO_PTY },
-                                       .out = { .kind = RIP_STDIO_PTY } });
+    rip_command *c = start(ARGV("cat"), &(struct rip_command_options){
+                                            .in = { .kind = RIP_STDIO_PTY },
+                                            .out = { .kind = RIP_STDIO_PTY } });
     stream(c, 0);
     fflush(stdout);
     pid_t child = fork();

@@ -143,8 +143,6 @@ TEST(every_signal_is_blocked_meanwhile_without_clone3)
     check_every_signal_is_blocked_meanwhile(SYS_clone);
 }
 
-static void handler(int sig);
-
 TEST(no_handler_is_left_when_signals_are_unblocked)
 {
     struct sigaction handle = { .sa_handler = handler }, old;

@@ -46,6 +46,40 @@ TEST(tells_the_failing_step_where_vfork_is_fork_without_close_range)
     check_tells_the_failing_step();
 }
 
+/* Where vfork is fork a pipe tells that the report is complete. A child that
+ * closed it too early would not be waited for. */
+static long (*emulator)(long nr, const long args[6]);
+static int report_pipe;
+
+static long check_report_pipe(long nr, const long args[6])
+{
+    if (nr == SYS_execve && fcntl(report_pipe, F_GETFD) < 0)
+        _exit(99);
+    long r = emulator(nr, args);
+    if (nr == SYS_pipe2 && r == 0)
+        report_pipe = ((const int *)args[0])[1];
+    return r;
+}
+
+static void check_the_report_is_waited_for(void)
+{
+    enter_emulator();
+    emulator = rip__seam.syscall;
+    rip__seam.syscall = check_report_pipe;
+    CHECK_INT(run_script("exit 5"), ==, 5);
+}
+
+TEST(the_report_is_waited_for)
+{
+    check_the_report_is_waited_for();
+}
+
+TEST(the_report_is_waited_for_without_close_range)
+{
+    lose_close_range();
+    check_the_report_is_waited_for();
+}
+
 /* An emulator that has clone3, and makes a fork of it. */
 static long fork_by_clone3(long nr, const long args[6])
 {
