@@ -341,13 +341,14 @@ void rip__stop_await(rip_command *const *list, size_t n, rip_time deadline)
 
 void rip__stop_kill(rip_command *const *list, size_t n)
 {
+    rip_time give_up = rip__later(second); /* looking around included */
     (void)rip_command_signal_all(list, n, SIGKILL); /* `tree` has the result */
     for (size_t i = 0; i < n; i++) {
         pthread_mutex_lock(&list[i]->lock);
         list[i]->killed = true;
         pthread_mutex_unlock(&list[i]->lock);
     }
-    rip__stop_await(list, n, rip__later(second));
+    rip__stop_await(list, n, give_up);
 }
 
 int rip__stop_end(rip_command *c, struct rip_exit *ret)

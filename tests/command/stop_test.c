@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "harness.h"
 #include "os/os.h"
@@ -171,4 +173,40 @@ TEST(what_cannot_be_reaped_now_is_reaped_later)
     hangs = false;
     run_ok(ARGV("true"), NULL);
     CHECK_INT(waitpid(pid, NULL, WNOHANG), ==, -1);
+}
+
+/* It gets no signal, and seems always about to become another program: so it
+ * is looked for again and again, and waited for in vain. */
+static rip_time latest;
+
+static long never_end(long nr, const long args[6])
+{
+    if (nr == SYS_pidfd_send_signal && args[1] == SIGKILL)
+        return 0;
+    if (nr == SYS_openat && strstr((const char *)args[1], "/environ")) {
+        const long nothing[6] = { args[0], (long)"/dev/null", args[2] };
+        return real_call(nr, nothing);
+    }
+    if (nr == SYS_ppoll && args[2]) {
+        const struct timespec *t = (const struct timespec *)args[2];
+        rip_time until = rip_time_now() + t->tv_sec * 1000000000 + t->tv_nsec;
+        latest = until > latest ? until : latest;
+    }
+    return real_call(nr, args);
+}
+
+TEST(a_second_is_all_that_is_added_to_the_deadline)
+{
+    const rip_time second = 1000000000;
+    rip_command *c = start_ready("echo; exec sleep 60", -1, NULL, 0);
+    real_call = rip__seam.syscall;
+    rip__seam.syscall = never_end;
+    rip_time began = rip_time_now();
+    CHECK_ERR(rip_command_stop(c, NULL, RIP_NOW), -ETIMEDOUT);
+    rip__seam.syscall = real_call;
+    CHECK_INT(latest, >=, began + second);
+    CHECK_INT(latest, <, began + second + second / 5);
+    CHECK_OK(rip_command_signal(c, SIGKILL));
+    end_of(c);
+    rip_command_free(c);
 }
