@@ -180,8 +180,7 @@ TEST(descriptor_0_can_be_given)
     unlink("f");
 }
 
-/* Or stderr would become an end of the command's own stdin. */
-TEST(stdout_that_is_closed_cannot_be_shared)
+static void check_closed_stdout(int first_closed)
 {
     int saved[2] = { dup(0), dup(1) };
     struct rip_failure f = { 0 };
@@ -189,8 +188,8 @@ TEST(stdout_that_is_closed_cannot_be_shared)
                                      .err = { .kind = RIP_STDIO_STDOUT },
                                      .failure = &f };
     rip_command *c;
-    close(0);
-    close(1);
+    for (int i = first_closed; i < 2; i++)
+        close(i);
     int r = rip_command_start(&c, ARGV("cat"), &o);
     for (int i = 0; i < 2; i++) {
         dup2(saved[i], i);
@@ -199,6 +198,14 @@ TEST(stdout_that_is_closed_cannot_be_shared)
     CHECK_ERR(r, -EBADF);
     CHECK_STR(f.step, "redirect");
     CHECK_STR(f.subject, "err");
+}
+
+/* Or stderr would become an end of the command's own stdin, or its pidfd,
+ * whichever gets the number. */
+TEST(stdout_that_is_closed_cannot_be_shared)
+{
+    check_closed_stdout(0);
+    check_closed_stdout(1);
 }
 
 /* ---- what is refused -------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "harness.h"
 #include "os/os.h"
 #include "run.h"
@@ -251,11 +252,15 @@ static void check_tree(const struct rule *world)
     rip_command_free(c);
 }
 
-/* 0: known; else it must be unknown, and nobody hang. */
+/* It is known how it ended or not, and nobody hangs. Its number may be
+ * anybody's by now, and is not signalled. */
 static void check_stolen(void)
 {
     rip_command *c = start(SH("exit 3"), NULL);
     CHECK_INT(waitpid(rip_command_pid(c), NULL, 0), >, 0);
+    fault_always(SYS_kill, EACCES); /* which would be told */
+    CHECK_ERR(rip_command_signal(c, SIGTERM), -ESRCH);
+    CHECK_ERR(rip_command_signal_one(c, SIGTERM), -ESRCH);
     struct rip_exit e = end_of(c);
     CHECK(e.how == RIP_UNKNOWN || e.code == 3);
     CHECK_ERR(rip_command_signal(c, SIGTERM), -ESRCH);
