@@ -19,9 +19,10 @@
  * order, then rip_command_free.
  *
  * A program is started without fork(2): the time that takes depends neither
- * on how much memory this process holds nor on how many files it has open,
- * and no pthread_atfork handler runs. The program begins with no signal
- * blocked and every signal at its default action, and has the file
+ * on how much memory this process holds nor on how many files it has open (but
+ * where a descriptor of 256 or above is handed on by its number, or for
+ * die_with_parent), and no pthread_atfork handler runs. The program begins with
+ * no signal blocked and every signal at its default action, and has the file
  * descriptors 0, 1 and 2 alone, unless options give it others. Every descriptor
  * that the library itself makes is close-on-exec from birth.
  *

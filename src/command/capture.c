@@ -316,6 +316,6 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
     rip_command *c;
     const struct rip__job job = { &c, 1, fds };
     bool capture = ret || (options && options->on_output);
-    int r = rip__command_start(&c, argv, options, capture);
+    int r = rip__command_start(&c, argv, options, capture ? RIP__CAPTURE : 0);
     return r < 0 ? r : rip__job_run(&job, ret, NULL, deadline);
 }

@@ -169,11 +169,12 @@ static int spawn(rip_command *c, struct rip__plan *p)
 }
 
 int rip__command_start(rip_command **ret, const char *const *argv,
-                       const struct rip_command_options *options, bool capture)
+                       const struct rip_command_options *options,
+                       unsigned manner)
 {
     struct rip__plan plan;
     reap_leftovers();
-    int r = rip__plan_resolve(&plan, argv, options, capture);
+    int r = rip__plan_resolve(&plan, argv, options, manner);
     if (r < 0)
         return r;
     rip_command *c = make(plan.options);
@@ -194,7 +195,7 @@ int rip__command_start(rip_command **ret, const char *const *argv,
 int rip_command_start(rip_command **ret, const char *const *argv,
                       const struct rip_command_options *options)
 {
-    return rip__command_start(ret, argv, options, false);
+    return rip__command_start(ret, argv, options, 0);
 }
 
 pid_t rip_command_pid(const rip_command *c)

@@ -102,10 +102,18 @@ struct rip_command {
     rip_command *next; /* of those that could not be reaped when freed */
 };
 
+/* How a command is started, beside its options. */
+enum {
+    RIP__CAPTURE = 8 /* what DEFAULT means is what rip_run says */
+};
+/* The RIP_STDIO_FD of stream `i` is an end of a pipe that is not used yet. */
+#define RIP__PIPED(i) (1u << (i))
+
 /* The options as they apply, each decision made. */
 struct rip__plan {
     const struct rip_command_options *options; /* never NULL */
-    struct rip_stdio stdio[3];                 /* none is DEFAULT */
+    unsigned manner;
+    struct rip_stdio stdio[3]; /* none is DEFAULT */
     struct rip__os_spawn spawn;
     int ours[3];     /* our ends of pipes, or -1 */
     int theirs[3];   /* what the child gets and we close, or -1 */
@@ -128,10 +136,10 @@ struct rip__plan {
 
 /* ---- options.c: what is asked for, and whether it can be ---- */
 
-/* Fills in all but the descriptors. `capture`: what DEFAULT means is what
- * rip_run says. On failure there is nothing to undo. */
+/* Fills in all but the descriptors. On failure there is nothing to undo. */
 int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
-                      const struct rip_command_options *options, bool capture);
+                      const struct rip_command_options *options,
+                      unsigned manner);
 void rip__plan_done(struct rip__plan *p);
 
 /* Says that an option, or two that contradict, can not be. */
@@ -186,9 +194,10 @@ int rip__fail_spawn(const struct rip__plan *p, const struct rip__os_spawned *s,
 
 /* ---- command.c ---- */
 
-/* rip_command_start; `capture`: what DEFAULT means is what rip_run says. */
+/* rip_command_start, in a manner. */
 int rip__command_start(rip_command **ret, const char *const *argv,
-                       const struct rip_command_options *options, bool capture);
+                       const struct rip_command_options *options,
+                       unsigned manner);
 
 /* Waits until it has ended, without reaping it: 0, -ETIMEDOUT, or a failure
  * of poll(2). */

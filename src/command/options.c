@@ -104,7 +104,7 @@ static int check_terminal(const struct rip__plan *p)
     return o->columns != 0 ? rip__refuse(o, "columns and out.kind") : 0;
 }
 
-static int resolve_streams(struct rip__plan *p, bool capture)
+static int resolve_streams(struct rip__plan *p)
 {
     const struct rip_command_options *o = p->options;
     const struct rip_stdio *const asked[] = { &o->in, &o->out, &o->err };
@@ -114,7 +114,7 @@ static int resolve_streams(struct rip__plan *p, bool capture)
             return r;
         p->stdio[i] = *asked[i];
         if (p->stdio[i].kind == RIP_STDIO_DEFAULT)
-            p->stdio[i].kind = default_kind(o, i, capture);
+            p->stdio[i].kind = default_kind(o, i, p->manner & RIP__CAPTURE);
     }
     return check_terminal(p);
 }
@@ -140,13 +140,13 @@ static int resolve_program(struct rip__plan *p, const char *const *argv)
     return r < 0 ? rip__fail(o, "memory", "PATH", r) : 0;
 }
 
-static int resolve(struct rip__plan *p, const char *const *argv, bool capture)
+static int resolve(struct rip__plan *p, const char *const *argv)
 {
     int r = check_limits(p->options);
     if (r == 0)
         r = check_env(p->options);
     if (r == 0)
-        r = resolve_streams(p, capture);
+        r = resolve_streams(p);
     if (r == 0)
         r = rip__attributes_resolve(p);
     if (r == 0)
@@ -157,16 +157,18 @@ static int resolve(struct rip__plan *p, const char *const *argv, bool capture)
 }
 
 int rip__plan_resolve(struct rip__plan *ret, const char *const *argv,
-                      const struct rip_command_options *options, bool capture)
+                      const struct rip_command_options *options,
+                      unsigned manner)
 {
     static const struct rip_command_options defaults;
     *ret = (struct rip__plan){ .options = options ? options : &defaults,
+                               .manner = manner,
                                .ours = { -1, -1, -1 },
                                .theirs = { -1, -1, -1 },
                                .terminal = -1,
                                .lifeline = { -1, -1 },
                                .cgroup = { .parent = -1, .dir = -1 } };
-    int r = resolve(ret, argv, capture);
+    int r = resolve(ret, argv);
     if (r < 0)
         rip__plan_done(ret);
     return r;

@@ -19,8 +19,8 @@ struct pipeline {
     const char *const *const *stages;
     size_t n;
     const struct rip_command_options *options;
-    bool capture;
-    bool own_group; /* else the stages are in ours */
+    unsigned manner; /* of the stages, but for the pipes between them */
+    bool own_group;  /* else the stages are in ours */
     rip_command **commands;
     size_t started;
     const rip_command *leader; /* of the group that the next stage joins; NULL:
@@ -112,7 +112,7 @@ static int prepare(struct pipeline *p)
     if (r == 0)
         r = check_options(p->options);
     if (r == 0)
-        r = rip__plan_resolve(&plan, p->stages[0], p->options, p->capture);
+        r = rip__plan_resolve(&plan, p->stages[0], p->options, p->manner);
     if (r < 0)
         return r;
     p->err = plan.stdio[2];
@@ -148,6 +148,15 @@ static struct rip_command_options options_of(const struct pipeline *p, size_t i,
     return o;
 }
 
+/* Which of its streams are pipes of ours. (A file for stderr is no such thing:
+ * the stages share its position.) */
+static unsigned manner_of(const struct pipeline *p, size_t i)
+{
+    return p->manner | (i > 0 ? RIP__PIPED(0) : 0) |
+           (i + 1 < p->n ? RIP__PIPED(1) : 0) |
+           (p->err_ours >= 0 ? RIP__PIPED(2) : 0);
+}
+
 /*
  * A stage joins the group of the one before it, which may have ended: the
  * group is there as long as that has not been reaped, and we reap nobody before
@@ -157,12 +166,13 @@ static struct rip_command_options options_of(const struct pipeline *p, size_t i,
 static int start_in_group(struct pipeline *p, size_t i,
                           struct rip_command_options *o)
 {
-    int r = rip__command_start(&p->commands[i], p->stages[i], o, p->capture);
+    unsigned manner = manner_of(p, i);
+    int r = rip__command_start(&p->commands[i], p->stages[i], o, manner);
     if (r == -EPERM && p->leader && strcmp(o->failure->step, "setpgid") == 0) {
         p->leader = NULL;
         o->join_group = 0;
         o->process_group = RIP_GROUP_OWN;
-        r = rip__command_start(&p->commands[i], p->stages[i], o, p->capture);
+        r = rip__command_start(&p->commands[i], p->stages[i], o, manner);
     }
     return r;
 }
@@ -293,10 +303,11 @@ int rip_pipeline_run(const char *const *const *stages, size_t n,
                      rip_time deadline)
 {
     static const struct rip_command_options defaults;
+    bool capture = ret || (options && options->on_output);
     struct pipeline p = { .stages = stages,
                           .n = n,
                           .options = options ? options : &defaults,
-                          .capture = ret || (options && options->on_output),
+                          .manner = capture ? RIP__CAPTURE : 0,
                           .err_ours = -1,
                           .err_theirs = -1,
                           .carried = -1 };

@@ -25,19 +25,25 @@ static int open_pipe(struct rip__plan *p, int i)
         return rip__fail(p->options, "pipe", names[i], r);
     p->ours[i] = i == 0 ? fd[1] : fd[0];
     p->theirs[i] = i == 0 ? fd[0] : fd[1];
-    p->spawn.redirect[i] = (struct rip__os_redirect){ RIP__PIPE, p->theirs[i] };
+    p->spawn.redirect[i] =
+        (struct rip__os_redirect){ RIP__OURS, p->theirs[i],
+                                   i == 0 ? O_RDONLY : O_WRONLY };
     r = rip__os_set_nonblock(p->ours[i]);
     return r < 0 ? rip__fail(p->options, "pipe", names[i], r) : 0;
+}
+
+static int file_flags(const struct rip_stdio *s, int i)
+{
+    if (i == 0)
+        return O_RDONLY;
+    return O_WRONLY | O_CREAT |
+           (s->kind == RIP_STDIO_APPEND ? O_APPEND : O_TRUNC);
 }
 
 int rip__redirect_file(const struct rip_command_options *o,
                        const struct rip_stdio *s, int i)
 {
-    int flags = O_RDONLY;
-    if (i != 0)
-        flags = O_WRONLY | O_CREAT |
-                (s->kind == RIP_STDIO_APPEND ? O_APPEND : O_TRUNC);
-    int fd = rip__os_open(s->path, flags | O_NOCTTY, 0666);
+    int fd = rip__os_open(s->path, file_flags(s, i) | O_NOCTTY, 0666);
     return fd < 0 ? rip__fail(o, "open", s->path, fd) : fd;
 }
 
@@ -47,7 +53,9 @@ static int open_file(struct rip__plan *p, int i)
     if (fd < 0)
         return fd;
     p->theirs[i] = fd;
-    p->spawn.redirect[i] = (struct rip__os_redirect){ RIP__COPY, fd };
+    p->spawn.redirect[i] = (struct rip__os_redirect){
+        RIP__OURS, fd, file_flags(&p->stdio[i], i) & ~(O_CREAT | O_TRUNC)
+    };
     return 0;
 }
 
@@ -57,7 +65,7 @@ static struct rip__os_redirect same_as_out(const struct rip__plan *p)
 {
     const struct rip__os_redirect *out = &p->spawn.redirect[1];
     if (out->kind == RIP__INHERIT)
-        return (struct rip__os_redirect){ RIP__COPY, 1 };
+        return (struct rip__os_redirect){ RIP__COPY, 1, 0 };
     return *out;
 }
 
@@ -121,15 +129,17 @@ static int open_stream(struct rip__plan *p, int i)
         p->spawn.redirect[i].kind = RIP__NULL;
         return 0;
     case RIP_STDIO_FD:
-        p->spawn.redirect[i] =
-            (struct rip__os_redirect){ RIP__COPY, p->stdio[i].fd };
+        p->spawn.redirect[i] = (struct rip__os_redirect){
+            (p->manner & RIP__PIPED(i)) ? RIP__OURS : RIP__COPY, p->stdio[i].fd,
+            i == 0 ? O_RDONLY : O_WRONLY
+        };
         return 0;
     case RIP_STDIO_STDOUT:
         p->spawn.redirect[i] = same_as_out(p);
         return 0;
     case RIP_STDIO_PTY:
         p->spawn.redirect[i] =
-            (struct rip__os_redirect){ RIP__COPY, p->theirs[1] };
+            (struct rip__os_redirect){ RIP__OURS, p->theirs[1], O_RDWR };
         return 0;
     case RIP_STDIO_DEFAULT:
     case RIP_STDIO_INHERIT:

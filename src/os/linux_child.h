@@ -20,7 +20,7 @@ struct rip__report {
     enum rip__os_step step;
     int index;
     int error;
-    bool cannot_reopen; /* a pipe, by its name in /proc */
+    bool cannot_reopen; /* something by its name in /proc */
 };
 
 /* What the parent tells its child. */
@@ -36,7 +36,7 @@ struct rip__child {
     bool shares_files;     /* by CLONE_FILES, until own_table() */
     bool others_are_closed;
 
-    /* Pipes that are opened anew instead of copied. */
+    /* What is opened anew instead of copied. */
     bool reopen[3];
     char reopen_path[3][40];
     dev_t reopen_dev[3];

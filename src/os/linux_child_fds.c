@@ -26,7 +26,7 @@ static int highest_source(const struct rip__child *c)
     for (int i = 0; i < 3; i++) {
         const struct rip__os_redirect *r = &s->redirect[i];
         bool taken =
-            r->kind == RIP__COPY || (r->kind == RIP__PIPE && !c->reopen[i]);
+            r->kind == RIP__COPY || (r->kind == RIP__OURS && !c->reopen[i]);
         if (taken && r->source > highest)
             highest = r->source;
     }
@@ -96,33 +96,40 @@ static long out_of_the_way(const struct rip__os_spawn *s, long fd)
     return fd < 0 || !is_target(s, (int)fd) ? fd : copy_away(s, fd, 3);
 }
 
-/* Opens the parent's end of a pipe anew by its name in /proc. It may be that
+/* Opens what the parent has opened anew, by its name in /proc. It may be that
  * /proc is not there or not of this pid namespace, so that the name is of
  * something else: the parent then does without. */
-static long reopen_pipe(struct rip__child *c, int i)
+static long reopen(struct rip__child *c, int i)
 {
     struct stat st;
+    int flags = c->spawn->redirect[i].flags;
     long fd = RIP__SYS(SYS_openat, AT_FDCWD, c->reopen_path[i],
-                       (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK);
+                       flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || RIP__SYS(SYS_fstat, fd, &st) < 0 ||
         st.st_dev != c->reopen_dev[i] || st.st_ino != c->reopen_ino[i] ||
-        RIP__SYS(SYS_fcntl, fd, F_SETFL, 0) < 0) {
+        RIP__SYS(SYS_fcntl, fd, F_SETFL, flags & O_APPEND) < 0) {
         c->report->cannot_reopen = true;
         return -ENOENT;
     }
     return fd;
 }
 
-/* A descriptor for stream `i`, that is none of the targets. */
-static long source_of(struct rip__child *c, int i)
+/* A descriptor for stream `i`, that is none of the targets. Two streams of one
+ * source share one open file, with its position, also when it is opened
+ * anew. */
+static long source_of(struct rip__child *c, int i, const long *before)
 {
-    const struct rip__os_redirect *r = &c->spawn->redirect[i];
-    long fd = r->source;
-    if (r->kind == RIP__NULL)
-        fd = RIP__SYS(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
-    else if (c->reopen[i])
-        fd = reopen_pipe(c, i);
-    return out_of_the_way(c->spawn, fd);
+    const struct rip__os_redirect *r = c->spawn->redirect;
+    if (r[i].kind == RIP__NULL)
+        return out_of_the_way(
+            c->spawn,
+            RIP__SYS(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC));
+    if (!c->reopen[i])
+        return out_of_the_way(c->spawn, r[i].source);
+    for (int k = 0; k < i; k++)
+        if (c->reopen[k] && r[k].source == r[i].source)
+            return before[k];
+    return out_of_the_way(c->spawn, reopen(c, i));
 }
 
 static long put(long source, int target)
@@ -142,7 +149,7 @@ static int gather(struct rip__child *c, long source[3])
     for (int i = 0; i < 3; i++) {
         if (s->redirect[i].kind == RIP__INHERIT)
             continue;
-        source[i] = source_of(c, i);
+        source[i] = source_of(c, i, source);
         if (source[i] < 0)
             return rip__child_fail(c, RIP__STEP_REDIRECT, i, source[i]);
     }

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h> /* major */
 #include <sys/wait.h>
 #include <unistd.h> /* getpid */
 
@@ -38,17 +39,25 @@
  * smallest stack there is. */
 enum { STACK_SIZE = 8192 };
 
-/* From this descriptor number on, a copied table costs more than opening a
- * pipe anew. */
+/* From this descriptor number on, a copied table costs more than opening
+ * something anew. */
 enum { REOPEN_FROM = 256 };
+
+/* Of devices only the other ends of terminals are known not to mind. */
+static bool can_be_reopened(const struct stat *st)
+{
+    bool terminal = S_ISCHR(st->st_mode) && major(st->st_rdev) >= 136 &&
+                    major(st->st_rdev) <= 143;
+    return S_ISFIFO(st->st_mode) || S_ISREG(st->st_mode) || terminal;
+}
 
 static void prepare_reopen(struct rip__child *c)
 {
     for (int i = 0; i < 3; i++) {
         const struct rip__os_redirect *r = &c->spawn->redirect[i];
         struct stat st;
-        if (r->kind != RIP__PIPE || r->source < REOPEN_FROM ||
-            RIP__SYS(SYS_fstat, r->source, &st) < 0)
+        if (r->kind != RIP__OURS || r->source < REOPEN_FROM ||
+            RIP__SYS(SYS_fstat, r->source, &st) < 0 || !can_be_reopened(&st))
             continue;
         snprintf(c->reopen_path[i], sizeof c->reopen_path[i], "/proc/%d/fd/%d",
                  (int)getpid(), r->source);

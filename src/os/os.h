@@ -115,11 +115,12 @@ struct rip__os_redirect {
     enum {
         RIP__INHERIT, /* as it is here, or closed if it is closed here */
         RIP__COPY,    /* a copy of `source` */
-        RIP__PIPE,    /* the same, and source is an end of a pipe, which may
-                         as well be opened anew */
+        RIP__OURS,    /* the same, of what was opened for this and has not been
+                         used yet: a pipe, a file or a terminal that may as
+                         well be opened anew, with `flags` of open(2) */
         RIP__NULL     /* /dev/null */
     } kind;
-    int source;
+    int source, flags;
 };
 
 /* Descriptor `source` of ours is also `target`, 3 or more, of the child. */

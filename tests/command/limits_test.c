@@ -57,12 +57,12 @@ static void close_many(const int *fds)
 
 static long (*next_call)(long nr, const long args[6]);
 static int calls;
-static long copied; /* so long is the child's table of descriptors at first */
+static long copied; /* so long was the longest table that a child began with */
 
 static long count(long nr, const long args[6])
 {
     calls++;
-    if (nr == SYS_close_range && args[2] != 0)
+    if (nr == SYS_close_range && args[2] != 0 && args[0] > copied)
         copied = args[0];
     return next_call(nr, args);
 }
@@ -106,6 +106,61 @@ TEST(many_descriptors_cost_nothing)
     CHECK_INT(cost_of_a_start(), <=, before + 12);
     CHECK_INT(copied, ==, 3);
     check_three_descriptors();
+    close_many(fds);
+}
+
+/* Whatever is opened for a command is opened anew there. */
+static void check_nothing_is_copied(void)
+{
+    struct rip_output o;
+    copied = -1;
+    CHECK_OK(rip_pipeline_run(STAGES(SH("echo one"), SH("cat; echo two >&2")),
+                              2, NULL, &o, NULL, RIP_FOREVER));
+    CHECK_INT(copied, ==, 3);
+    CHECK_STR(o.out, "one\n");
+    CHECK_STR(o.err, "two\n");
+    rip_output_done(&o);
+    run(&o, SH("tty; test -t 1 && test -t 2 && stty size <&2"),
+        &(struct rip_command_options){ .in = { .kind = RIP_STDIO_PTY },
+                                       .out = { .kind = RIP_STDIO_PTY },
+                                       .err = { .kind = RIP_STDIO_PTY } });
+    CHECK_INT(copied, ==, 3);
+    CHECK_GLOB(o.out, "/dev/pts/*24 80\r\n");
+    rip_output_done(&o);
+}
+
+static void check_files(enum rip_stdio_kind kind, const char *want)
+{
+    write_file("f", "old\n", 0600);
+    copied = -1;
+    run_ok(
+        SH("echo a; echo b >&2; echo c"),
+        &(struct rip_command_options){ .in = { .kind = RIP_STDIO_NULL },
+                                       .out = { .kind = kind, .path = "f" },
+                                       .err = { .kind = RIP_STDIO_STDOUT } });
+    CHECK_INT(copied, ==, 3);
+    CHECK_STR(read_file("f"), want);
+    struct rip_output o;
+    run(&o, SH("echo d >>f; cat"),
+        &(struct rip_command_options){
+            .in = { .kind = RIP_STDIO_FILE, .path = "f" } });
+    CHECK_INT(copied, ==, 3);
+    CHECK_GLOB(o.out, "*a\nb\nc\nd\n");
+    rip_output_done(&o);
+    unlink("f");
+}
+
+TEST(many_descriptors_are_copied_for_nothing)
+{
+    static int fds[MANY];
+    allow_a_million();
+    open_many(fds);
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = count;
+    check_nothing_is_copied();
+    check_files(RIP_STDIO_FILE, "a\nb\nc\n");
+    check_files(RIP_STDIO_APPEND, "old\na\nb\nc\n");
+    rip__seam.syscall = next_call;
     close_many(fds);
 }
 

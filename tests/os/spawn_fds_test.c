@@ -41,8 +41,8 @@ static void check_swaps_come_out_right(void)
     dup2(out[1], 1);
     dup2(err[1], 2);
     prepare(&p, "echo to-out; echo to-err >&2");
-    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 2 };
-    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1 };
+    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 2, 0 };
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1, 0 };
     int r = rip__os_spawn(&c, &p.s);
     dup2(saved[0], 1);
     dup2(saved[1], 2);
@@ -69,7 +69,7 @@ static void check_only_streams_are_passed_on(void)
     dup2(out[1], 1);
     prepare(&p, LIST_FDS);
     p.s.redirect[0].kind = RIP__NULL;
-    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1 };
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 1, 0 };
     int r = rip__os_spawn(&c, &p.s);
     dup2(saved, 1);
     close(saved);
@@ -97,7 +97,7 @@ static void check_works_with_0_1_2_closed(void)
     CHECK_INT(pipe2(in, O_CLOEXEC), ==, 0);
     CHECK_INT(in[0], ==, 0);
     CHECK_INT(rip__os_write(in[1], "it\n", 3), ==, 3);
-    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__OURS, in[0], O_RDONLY };
     p.s.redirect[2].kind = RIP__NULL;
     char text[64];
     snprintf(text, sizeof text, "%s", output_of(&p, 1));
@@ -132,7 +132,7 @@ static void check_null_reads_and_writes(void)
     p.s.redirect[0].kind = p.s.redirect[2].kind = RIP__NULL;
     CHECK_STR(output_of(&p, 1), "0  1  2  3\n");
     prepare(&p, LIST_FDS);
-    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 0 };
+    p.s.redirect[2] = (struct rip__os_redirect){ RIP__COPY, 0, 0 };
     CHECK_STR(output_of(&p, 1), "0  1  2  3\n");
 }
 IN_EVERY_WORLD(null_reads_and_writes)
@@ -162,12 +162,12 @@ static void check_pipes_with_high_numbers(void)
     int in[2];
     CHECK_OK(rip__os_pipe(in));
     CHECK_INT(in[0], >, 256);
-    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__OURS, in[0], O_RDONLY };
     CHECK_INT(rip__os_write(in[1], "it\n", 3), ==, 3);
     CHECK_STR(output_of(&p, 1), "got it\n0  1  2  3\n");
     /* Opened anew without waiting, but the program is to wait. */
     prepare(&p, "exec cat /proc/self/fdinfo/0 /proc/self/fdinfo/1");
-    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__OURS, in[0], O_RDONLY };
     const char *flags = output_of(&p, 1);
     for (int i = 0; i < 2; i++) {
         flags = strstr(flags, "flags:");

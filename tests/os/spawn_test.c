@@ -34,7 +34,7 @@ static void check_tells_the_failing_step(void)
     p.s.paths = (const char *const[]){ NULL };
     check_failing(&p, RIP__STEP_EXEC, 0, -ENOENT);
     prepare(&p, "exit 0");
-    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 999 };
+    p.s.redirect[1] = (struct rip__os_redirect){ RIP__COPY, 999, 0 };
     check_failing(&p, RIP__STEP_REDIRECT, 1, -EBADF);
 }
 IN_EVERY_WORLD(tells_the_failing_step)
@@ -186,7 +186,7 @@ TEST(a_status_can_be_looked_at_and_kept)
     prepare(&p, "read x; exit 9");
     int in[2];
     CHECK_OK(rip__os_pipe(in));
-    p.s.redirect[0] = (struct rip__os_redirect){ RIP__PIPE, in[0] };
+    p.s.redirect[0] = (struct rip__os_redirect){ RIP__OURS, in[0], O_RDONLY };
     CHECK_OK(rip__os_spawn(&c, &p.s));
     CHECK_INT(rip__os_reap(c.pidfd, true, &status), ==, 0);
     rip__os_close(in[0]);

@@ -2,6 +2,7 @@
 #include "spawning.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -54,7 +55,8 @@ const char *output_of(struct spawning *p, int target)
     struct rip__os_spawned c;
     int fd[2];
     CHECK_OK(rip__os_pipe(fd));
-    p->s.redirect[target] = (struct rip__os_redirect){ RIP__PIPE, fd[1] };
+    p->s.redirect[target] =
+        (struct rip__os_redirect){ RIP__OURS, fd[1], O_WRONLY };
     CHECK_OK(rip__os_spawn(&c, &p->s));
     rip__os_close(fd[1]);
     size_t len = 0;
