@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -256,6 +257,20 @@ TEST(the_lifeline_is_no_hindrance)
     o.n_fds = 2;
     run(&out, ARGV(harness_program("child"), "fds"), &o);
     CHECK_GLOB(out.out, "*\n100 /*\n101 /*\n102 pipe:*\n");
+    rip_output_done(&out);
+}
+
+TEST(there_may_be_no_number_as_high)
+{
+    struct rip_command_options o = { .die_with_parent = true };
+    struct rip_output out;
+    struct rlimit old, few;
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    few = (struct rlimit){ 64, old.rlim_max };
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    run(&out, ARGV(harness_program("child"), "fds"), &o);
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    CHECK_GLOB(out.out, "0 *\n1 *\n2 *\n[0-9]* pipe:*\n");
     rip_output_done(&out);
 }
 
