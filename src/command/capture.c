@@ -257,8 +257,7 @@ static int read_on(const struct rip__job *job, int failure, rip_time deadline)
 /* Ends all because of `why`: -ETIMEDOUT, or a failure, which is the result. */
 static int end_early(const struct rip__job *job, int why)
 {
-    rip_time grace = job->commands[0]->grace;
-    rip_time grace_ends = grace > 0 ? rip__later(grace) : RIP_NOW;
+    rip_time grace_ends = rip__later(job->commands[0]->grace);
     rip__stop_ask(job->commands, job->n, why == -ETIMEDOUT);
     int r = read_on(job, why == -ETIMEDOUT ? 0 : why, grace_ends);
     rip__stop_await(job->commands, job->n, grace_ends);
@@ -298,7 +297,9 @@ int rip__job_run(const struct rip__job *job, struct rip_output *ret,
                  struct rip_exit *exits, rip_time deadline)
 {
     rip_command *c = job->commands[job->n - 1];
-    int r = talk(job, deadline);
+    /* A run ends in time also where on_output is slow: there is no next call
+     * that would tell what RIP_NOW had left. */
+    int r = talk(job, deadline == RIP_NOW ? rip__os_clock() : deadline);
     if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
         r = end_holders(job);
     else if (r != 0)

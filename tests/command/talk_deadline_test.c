@@ -2,10 +2,12 @@
 #include <ripstop/command.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "command/command.h"
@@ -164,6 +166,46 @@ TEST(run_with_a_slow_callback_ends_in_time)
     CHECK_INT(h.pieces, >=, 2);
     rip_output_done(&out);
     free(h.text.data);
+}
+
+/* Runs what says a thousand lines to a callback that takes 10 seconds for all
+ * of them. */
+static void run_hurried(double its_grace, rip_time deadline)
+{
+    struct heard h = { .nap_ms = 10 };
+    struct rip_command_options o = by_lines(&h);
+    struct rip_output out;
+    rip_time began = rip_time_now();
+    o.grace = its_grace;
+    CHECK_OK(rip_run(SH("seq 1000; exec sleep 60"), &o, &out, deadline));
+    CHECK_INT(rip_time_now() - began, <, 2000000000);
+    CHECK(out.exit.timed_out);
+    CHECK(out.truncated);
+    CHECK_INT(h.pieces, >=, 2);
+    rip_output_done(&out);
+    free(h.text.data);
+}
+
+TEST(without_grace_a_slow_callback_is_not_waited_for)
+{
+    run_hurried(-1, rip_after_ms(300));
+}
+
+/* Looks at the streams only when there is something in stdout. */
+static long look_late(long nr, const long a[6])
+{
+    struct pollfd *fds = (struct pollfd *)a[0];
+    if (nr == SYS_ppoll && a[1] == 4 && fds[1].fd >= 0)
+        while (poll(&fds[1], 1, -1) < 0)
+            ;
+    return rip__seam_real.syscall(nr, a);
+}
+
+TEST(without_time_a_slow_callback_is_not_waited_for)
+{
+    rip__seam.syscall = look_late;
+    run_hurried(0.05, RIP_NOW);
+    rip__seam.syscall = rip__seam_real.syscall;
 }
 
 TEST(run_tells_at_its_deadline_what_has_no_newline)
