@@ -116,17 +116,22 @@ int rip__file_collect(rip_command *c)
     return 0;
 }
 
+/* What put() tells stdio in errno is nobody's affair where we flush. */
 void rip__file_flush(rip_command *c, rip_time deadline)
 {
+    int saved = errno;
     c->file_deadline = deadline;
     if (c->files[0].file)
         (void)fflush(c->files[0].file);
+    errno = saved;
 }
 
 void rip__files_done(rip_command *c)
 {
+    int saved = errno;
     c->file_deadline = RIP_NOW;
     for (int i = 0; i < 3; i++)
         if (c->files[i].file)
             (void)fclose(c->files[i].file);
+    errno = saved;
 }

@@ -299,6 +299,23 @@ TEST(no_sigpipe_on_old_kernels_either)
     write_to_the_dead();
 }
 
+/* errno is a matter between stdio and who writes to the stream, not of the
+ * calls that flush it on the way. */
+TEST(flushing_in_vain_leaves_errno_alone)
+{
+    for (int i = 0; i < 2; i++) {
+        rip_command *c = start(ARGV("true"), &piped);
+        end_of(c);
+        fputs("in vain", stream(c, 0));
+        errno = ENOTTY;
+        if (i == 0)
+            rip_command_close_input(c);
+        CHECK_INT(errno, ==, ENOTTY);
+        rip_command_free(c);
+        CHECK_INT(errno, ==, ENOTTY);
+    }
+}
+
 TEST(free_does_not_wait_for_room)
 {
     rip_command *c = start(ARGV("sleep", "60"), &piped);
