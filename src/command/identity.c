@@ -200,10 +200,13 @@ static int resolve(struct rip__plan *p)
     return r;
 }
 
+/* libc's look-ups set errno, and may be cancelled. Neither is to be seen. */
 int rip__identity_resolve(struct rip__plan *p)
 {
-    int saved = errno;
+    int saved = errno, cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int r = resolve(p);
+    pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return r;
 }

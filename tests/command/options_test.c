@@ -489,6 +489,29 @@ TEST(without_privileges_one_is_only_oneself)
     CHECK_INT(status, ==, 0);
 }
 
+static void *start_cancelled(void *arg)
+{
+    struct rip_command_options o = { .user = "nobody", .cwd = "/" };
+    int before;
+    pthread_cancel(pthread_self());
+    run_ok(ARGV("true"), &o);
+    *(bool *)arg = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    CHECK_INT(before, ==, PTHREAD_CANCEL_ENABLE);
+    return NULL;
+}
+
+/* Though the user database is asked, where libc lets itself be cancelled. */
+TEST(to_start_is_no_cancellation_point)
+{
+    bool done = false;
+    pthread_t thread;
+    need_root();
+    CHECK_INT(pthread_create(&thread, NULL, start_cancelled, &done), ==, 0);
+    pthread_join(thread, NULL);
+    CHECK(done);
+}
+
 /* The directory is entered with the rights of who is to work in it. */
 TEST(a_directory_is_entered_as_the_user)
 {
