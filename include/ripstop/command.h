@@ -355,6 +355,7 @@ struct rip_output {
  * Feeds `input` to the command's stdin and reads its stdout and stderr, all
  * at once, until it has ended; then as rip_command_wait. With `input` NULL it
  * feeds the `input` of the options, and stdin is closed after it in any case.
+ * `input` is not looked at after the call.
  *
  *     -ETIMEDOUT  the deadline passed. Nothing is stopped: `ret` has what
  *                 came so far (and must be freed with rip_output_done), with

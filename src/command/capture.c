@@ -209,19 +209,12 @@ static int deliver(const struct rip__job *job, int code, struct rip_output *ret,
     return code == RIP__REFUSED ? c->refused : code;
 }
 
-int rip_command_communicate(rip_command *c, const void *input, size_t len,
-                            struct rip_output *ret, rip_time deadline)
+/* With the command's input as it is. */
+static int communicate(rip_command *c, struct rip_output *ret,
+                       rip_time deadline)
 {
     struct pollfd fds[4];
     const struct rip__job job = { &c, 1, fds };
-    if (len > 0 && (!input || !c->has_input))
-        return -EINVAL; /* nothing to feed, or no way to */
-    if (input) {
-        c->input = input;
-        c->input_len = len;
-    }
-    if (c->input_done > c->input_len)
-        return -EINVAL; /* shorter than what has been fed already */
     int r = rip__file_collect(c);
     if (r < 0)
         return r;
@@ -229,6 +222,27 @@ int rip_command_communicate(rip_command *c, const void *input, size_t len,
     if (r == 0)
         r = rip__keep_finish(c);
     return deliver(&job, r, ret, NULL, deadline);
+}
+
+/* What has been fed is counted from call to call; but the input itself may be
+ * gone after the call that it was given to. */
+int rip_command_communicate(rip_command *c, const void *input, size_t len,
+                            struct rip_output *ret, rip_time deadline)
+{
+    const void *own = c->input;
+    size_t own_len = c->input_len;
+    if (len > 0 && (!input || !c->has_input))
+        return -EINVAL; /* nothing to feed, or no way to */
+    if (c->input_done > (input ? len : own_len) && (input || c->in >= 0))
+        return -EINVAL; /* shorter than what has been fed already */
+    if (input) {
+        c->input = input;
+        c->input_len = len;
+    }
+    int r = communicate(c, ret, deadline);
+    c->input = own;
+    c->input_len = own_len;
+    return r;
 }
 
 void rip_output_done(struct rip_output *o)

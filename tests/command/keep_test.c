@@ -332,6 +332,43 @@ TEST(much_input_does_not_move_a_deadline_that_is_past)
     free(data);
 }
 
+/* What one call was given may be gone at the next, which has the input of the
+ * options: none, here, and so less than what has been fed. */
+TEST(input_is_that_of_the_call_alone)
+{
+    struct rip_command_options options = { .in = { .kind = RIP_STDIO_PIPE },
+                                           .out = { .kind = RIP_STDIO_PIPE } };
+    struct rip_output o;
+    char *data = make_data(MIB);
+    rip_command *c =
+        start(SH("until test -e go; do sleep 0.01; done; wc -c"), &options);
+    CHECK_ERR(rip_command_communicate(c, data, MIB, NULL, RIP_NOW), -ETIMEDOUT);
+    free(data);
+    CHECK_ERR(rip_command_communicate(c, NULL, 0, NULL, RIP_NOW), -EINVAL);
+    data = make_data(MIB);
+    write_file("go", "", 0600);
+    CHECK_OK(rip_command_communicate(c, data, MIB, &o, RIP_FOREVER));
+    CHECK_STR(o.out, "1048576\n");
+    rip_output_done(&o);
+    rip_command_free(c);
+    free(data);
+    unlink("go");
+}
+
+TEST(without_more_input_one_goes_on_when_all_is_fed)
+{
+    struct rip_command_options options = { .in = { .kind = RIP_STDIO_PIPE },
+                                           .out = { .kind = RIP_STDIO_PIPE } };
+    struct rip_output o;
+    rip_command *c = start(SH("read go; cat"), &options);
+    CHECK_ERR(rip_command_communicate(c, "go\nx", 4, NULL, RIP_NOW),
+              -ETIMEDOUT);
+    CHECK_OK(rip_command_communicate(c, NULL, 0, &o, RIP_FOREVER));
+    CHECK_STR(o.out, "x");
+    rip_output_done(&o);
+    rip_command_free(c);
+}
+
 TEST(input_without_a_pipe_is_refused)
 {
     struct rip_command_options none = { .in = { .kind = RIP_STDIO_NULL } };
