@@ -87,7 +87,7 @@ static long copy_away(const struct rip__os_spawn *s, long fd, int from)
         fd = RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
         from = (int)fd + 1;
     } while (fd >= 0 && is_target(s, (int)fd));
-    return fd;
+    return fd == -EINVAL ? -EMFILE : fd; /* there may be no number as high */
 }
 
 /* The same descriptor, somewhere that is no target. */
@@ -174,7 +174,7 @@ static int gather_others(struct rip__child *c)
     }
     if (s->lifeline) {
         long fd = copy_away(s, *s->lifeline, LIFELINE_FROM);
-        if (fd == -EINVAL) /* there may be no number as high */
+        if (fd == -EMFILE) /* then a lower one */
             fd = copy_away(s, *s->lifeline, 3);
         if (fd < 0)
             return rip__child_fail(c, RIP__STEP_LIFELINE, 0, fd);

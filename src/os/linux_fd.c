@@ -23,7 +23,8 @@ void rip__os_close(int fd)
 
 int rip__os_copy(int fd)
 {
-    return (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    int r = (int)RIP__SYS(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    return r == -EINVAL ? -EMFILE : r; /* there may be no number as high */
 }
 
 int rip__raise_above_2(int fd)

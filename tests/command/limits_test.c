@@ -246,6 +246,16 @@ TEST(each_descriptor_is_the_one_too_many)
     starve(&o, 6);
 }
 
+/* There are numbers left, but only those that are for standard streams. */
+static void start_with_three_numbers(void)
+{
+    struct rip_command_options o = { .in = { .kind = RIP_STDIO_NULL } };
+    close(0);
+    close(1);
+    CHECK(!start_within(3, &piped)); /* fails here */
+    CHECK(!start_within(3, &o));     /* fails in the child */
+}
+
 /* ---- standard streams, closed and crossed ----------------------------- */
 
 /* Our own are three different files, or closed; the child tells what it got.
@@ -475,6 +485,11 @@ static void in_a_fork(void (*fn)(void))
     }
     CHECK_INT(waitpid(pid, &status, 0), ==, pid);
     CHECK_INT(status, ==, 0);
+}
+
+TEST(no_number_left_above_the_standard_streams)
+{
+    in_a_fork(start_with_three_numbers);
 }
 
 TEST(no_process_left)
