@@ -59,7 +59,9 @@ enum rip_stdio_kind {
 };
 
 /* `path` is relative to the working directory of this process, not to `cwd`.
- * A `path` or `fd` that the kind does not use must be zero. */
+ * It is opened before the program starts: that of a FIFO waits for somebody to
+ * open the other end, however long that takes and whatever the deadline is. A
+ * `path` or `fd` that the kind does not use must be zero. */
 struct rip_stdio {
     enum rip_stdio_kind kind;
     const char *path;
