@@ -99,11 +99,11 @@ static bool is_elsewhere(long error)
            error == -ESTALE || error == -ENODEV || error == -ETIMEDOUT;
 }
 
-/* Tries each path. What is told in the end is the most telling failure: a
- * program that is there but can not be run is better to know of than the
- * last directory of PATH that does not have it. Nothing is told before the
- * end, for there is no taking it back once exec has worked. */
-static int execute_path(struct rip__child *c)
+/* What is told is the most telling failure: a program that is there but can
+ * not be run is better to know of than the last directory of PATH that does
+ * not have it. Nothing is told before the end, for there is no taking it back
+ * should exec work after all. */
+static int tell_why_not(struct rip__child *c)
 {
     const struct rip__os_spawn *s = c->spawn;
     enum rip__os_step step = RIP__STEP_EXEC;
@@ -120,6 +120,20 @@ static int execute_path(struct rip__child *c)
         }
     }
     return rip__child_fail(c, step, index, error);
+}
+
+/* Tries each path. Most programs come behind some directories of PATH that do
+ * not have them: why is asked only when there is none that can be run. */
+static int execute_path(struct rip__child *c)
+{
+    const struct rip__os_spawn *s = c->spawn;
+    long r = -ENOENT;
+    int i = 0;
+    for (; s->paths[i] && is_elsewhere(r); i++)
+        r = RIP__SYS(SYS_execve, s->paths[i], s->argv, s->envp);
+    if (is_elsewhere(r))
+        return tell_why_not(c);
+    return rip__child_fail(c, RIP__STEP_EXEC, i - 1, r);
 }
 
 static int execute(struct rip__child *c)

@@ -141,6 +141,30 @@ TEST(a_missing_interpreter_is_not_a_missing_program)
     unlink("script");
 }
 
+static int asked;
+
+static long count_asking(long nr, const long args[6])
+{
+    asked += nr == SYS_faccessat;
+    return next_call(nr, args);
+}
+
+/* Most programs come behind directories of PATH that do not have them: to ask
+ * why would be a system call for each, at every start. */
+TEST(why_a_path_does_not_do_is_asked_only_when_none_does)
+{
+    struct spawning p;
+    prepare(&p, "exit 5");
+    next_call = rip__seam.syscall;
+    rip__seam.syscall = count_asking;
+    p.s.paths = (const char *const[]){ "/no", "/nor/this", "/bin/sh", NULL };
+    CHECK_INT(run(&p), ==, 5);
+    CHECK_INT(asked, ==, 0);
+    p.s.paths = (const char *const[]){ "/no", "/nor/this", NULL };
+    check_failing(&p, RIP__STEP_EXEC, 0, -ENOENT);
+    CHECK_INT(asked, ==, 2);
+}
+
 static void check_a_group_of_its_own(void)
 {
     struct spawning p;
