@@ -86,7 +86,8 @@ struct rip_command {
     int refused;    /* what on_output gave, below 0 */
     rip_time until; /* no call of on_output after the first begins later */
     bool deaf;      /* what comes is of no use any more, and dropped */
-    char *scratch;  /* where it is read to */
+    char *scratch;  /* where it is read to, */
+    int null;       /* or /dev/null. 0: not looked for; below: there is none */
     rip_time grace; /* nanoseconds */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -214,6 +215,9 @@ ssize_t rip__stream_fill(struct rip__stream *s);
 
 /* The same, to any place. */
 ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap);
+
+/* The same with what goes nowhere: `null` is /dev/null. */
+ssize_t rip__stream_splice_once(struct rip__stream *s, int null, size_t cap);
 
 ssize_t rip__stream_read(struct rip__stream *s, void *buf, size_t cap,
                          rip_time deadline);

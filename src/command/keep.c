@@ -66,12 +66,41 @@ static ssize_t read_behind(struct rip__stream *s, size_t most)
     return n;
 }
 
-/* What is not wanted has to be read, too: else the program would wait. */
-static ssize_t read_away(rip_command *c, struct rip__stream *s)
+static ssize_t read_to_scratch(rip_command *c, struct rip__stream *s)
 {
     if (!c->scratch)
         c->scratch = rip__seam.resize(NULL, BLOCK);
     return c->scratch ? read_pipe(s, c->scratch, BLOCK) : -ENOMEM;
+}
+
+static bool has_null(rip_command *c)
+{
+    if (c->null == 0)
+        c->null = rip__os_open_null();
+    return c->null > 0;
+}
+
+static void close_null(rip_command *c)
+{
+    if (c->null > 0)
+        rip__os_close(c->null);
+    c->null = 0;
+}
+
+/* What is not wanted has to be taken, too: else the program would wait. Much
+ * of it goes to /dev/null without a copy, but from a terminal. */
+static ssize_t drop(rip_command *c, struct rip__stream *s)
+{
+    if (s->seen >= ENOUGH && has_null(c)) {
+        ssize_t n = rip__stream_splice_once(s, c->null, ENOUGH);
+        if (n > 0)
+            note_read(s, (size_t)n);
+        if (n >= 0 || n == -EAGAIN)
+            return n;
+        close_null(c);
+        c->null = -1;
+    }
+    return read_to_scratch(c, s);
 }
 
 static void settle(struct rip__stream *s)
@@ -145,25 +174,30 @@ static void put_in_ring(struct rip__stream *s, char *ring, size_t tail,
     data += n - some;
     memcpy(ring + s->turn, data, first);
     memcpy(ring, data + first, some - first);
-    s->turn = tail > 0 ? (s->turn + some) % tail : 0;
+    s->turn = (s->turn + some) % tail;
 }
 
-static ssize_t read_over(rip_command *c, struct rip__stream *s)
+static ssize_t read_into_ring(rip_command *c, struct rip__stream *s,
+                              size_t tail)
 {
-    size_t tail = tail_of(c);
     char *ring = s->buffer.data + s->buffer.len - tail;
     ssize_t n;
     if (tail - s->turn >= BLOCK) { /* straight into it */
         n = read_pipe(s, ring + s->turn, BLOCK);
         if (n > 0)
-            s->turn += (size_t)n;
-        if (s->turn == tail)
-            s->turn = 0;
+            s->turn = (s->turn + (size_t)n) % tail;
     } else {
-        n = read_away(c, s);
+        n = read_to_scratch(c, s);
         if (n > 0)
             put_in_ring(s, ring, tail, c->scratch, (size_t)n);
     }
+    return n;
+}
+
+static ssize_t read_over(rip_command *c, struct rip__stream *s)
+{
+    size_t tail = tail_of(c);
+    ssize_t n = tail > 0 ? read_into_ring(c, s, tail) : drop(c, s);
     c->truncated = c->truncated || n > 0;
     return n > 0 && c->overflow == RIP_OVERFLOW_FAIL ? -EMSGSIZE : n;
 }
@@ -293,7 +327,7 @@ static ssize_t read_told(rip_command *c, struct rip__stream *s)
 ssize_t rip__keep_read(rip_command *c, struct rip__stream *s)
 {
     if (c->deaf)
-        return read_away(c, s);
+        return drop(c, s);
     return c->on_output ? read_told(c, s) : read_kept(c, s);
 }
 
@@ -323,6 +357,7 @@ void rip__keep_end(rip_command *c)
     }
     rip__free(c->scratch);
     c->scratch = NULL;
+    close_null(c);
 }
 
 int rip__keep_finish(rip_command *c)

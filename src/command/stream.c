@@ -45,11 +45,10 @@ static int make_room(struct rip__stream *s)
     return rip__buffer_reserve(b, want < READ_MAX ? want : READ_MAX);
 }
 
-/* Reads once, and closes the stream at its end. That of a terminal is an
- * error: nobody has its other end open any more. */
-ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap)
+/* Closes the stream at its end. That of a terminal is an error: nobody has
+ * its other end open any more. */
+static ssize_t note_end(struct rip__stream *s, ssize_t r)
 {
-    ssize_t r = rip__os_read(s->fd, buf, cap);
     if (r == -EIO && s->terminal)
         r = 0;
     if (r == 0) {
@@ -57,6 +56,16 @@ ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap)
         s->fd = -1;
     }
     return r;
+}
+
+ssize_t rip__stream_read_once(struct rip__stream *s, void *buf, size_t cap)
+{
+    return note_end(s, rip__os_read(s->fd, buf, cap));
+}
+
+ssize_t rip__stream_splice_once(struct rip__stream *s, int null, size_t cap)
+{
+    return note_end(s, rip__os_splice(s->fd, null, cap));
 }
 
 ssize_t rip__stream_fill(struct rip__stream *s)

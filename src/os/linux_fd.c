@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h> /* makedev */
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +89,32 @@ int rip__os_give(int fd, uid_t uid)
 void rip__os_pipe_widen(int fd)
 {
     (void)RIP__SYS(SYS_fcntl, fd, F_SETPIPE_SZ, 1 << 18);
+}
+
+int rip__os_open_null(void)
+{
+    struct stat st;
+    /* Not to wait for the reader of a FIFO of that name. */
+    int fd = rip__os_open("/dev/null", O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return fd;
+    long r = RIP__SYS(SYS_fstat, fd, &st);
+    if (r == 0 && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
+        r = -ENODEV;
+    if (r == 0)
+        return fd;
+    rip__os_close(fd);
+    return (int)r;
+}
+
+ssize_t rip__os_splice(int pipe, int null, size_t cap)
+{
+    long r;
+    do
+        r = RIP__SYS(SYS_splice, pipe, NULL, null, NULL, cap,
+                     SPLICE_F_NONBLOCK);
+    while (r == -EINTR);
+    return r;
 }
 
 ssize_t rip__os_read(int fd, void *buf, size_t cap)

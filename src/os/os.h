@@ -79,6 +79,13 @@ ssize_t rip__os_write(int fd, const void *buf, size_t len);
  * has too many such pipes. */
 void rip__os_pipe_widen(int fd);
 
+/* /dev/null, to write to; -ENODEV where something else has that name. */
+int rip__os_open_null(void);
+
+/* From a pipe to there, what it holds of `cap` bytes: no copy is made. Does not
+ * wait, whatever the pipe would do: -EAGAIN. */
+ssize_t rip__os_splice(int pipe, int null, size_t cap);
+
 /* poll(2) until the deadline: how many are ready, 0 when it has passed. */
 int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -392,6 +393,80 @@ TEST(one_that_closes_its_output_is_waited_for)
     rip_output_done(&o);
 }
 
+/* ---- dropped ---------------------------------------------------------- */
+
+static size_t bytes_read, bytes_spliced;
+static const char *null; /* what is opened for /dev/null; NULL: itself */
+
+static long watch_dropping(long nr, const long args[6])
+{
+    long a[6];
+    memcpy(a, args, sizeof a);
+    bool opens_null = nr == SYS_openat && (a[2] & O_WRONLY) &&
+                      strcmp((const char *)a[1], "/dev/null") == 0;
+    if (opens_null && null)
+        a[1] = (long)null;
+    long r = rip__seam_real.syscall(nr, a);
+    if (nr == SYS_read && r > 0)
+        bytes_read += (size_t)r;
+    if (nr == SYS_splice && r > 0)
+        bytes_spliced += (size_t)r;
+    return r;
+}
+
+static void drop_most(const char *as_null)
+{
+    null = as_null;
+    bytes_read = bytes_spliced = 0;
+    rip__seam.syscall = watch_dropping;
+    run_kept(1000000, 1001, RIP_OVERFLOW_TRUNCATE);
+    rip__seam.syscall = rip__seam_real.syscall;
+    CHECK_INT(bytes_read + bytes_spliced, ==, 6888896);
+}
+
+TEST(much_that_is_dropped_is_not_copied)
+{
+    drop_most(NULL);
+    CHECK_INT(bytes_read, <, MIB);
+}
+
+/* A /dev/null that is a file would be filled, and one that is a FIFO waited
+ * for, in a container that was set up wrongly. */
+TEST(what_is_dropped_goes_to_no_file)
+{
+    write_file("file", "", 0600);
+    CHECK_INT(mkfifo("fifo", 0600), ==, 0);
+    for (int i = 0; i < 4; i++) {
+        const char *const other[] = { "file", "fifo", "none", "/dev/full" };
+        harness_note("%s", other[i]);
+        drop_most(other[i]);
+        CHECK_INT(bytes_spliced, ==, 0);
+    }
+    CHECK_STR(read_file("file"), "");
+    unlink("file");
+    unlink("fifo");
+}
+
+TEST(dropping_needs_no_splice)
+{
+    const int missing[] = { ENOSYS, EPERM, EINVAL };
+    for (int i = 0; i < 3; i++) {
+        fault_always(SYS_splice, missing[i]);
+        run_kept(1000000, 1001, RIP_OVERFLOW_TRUNCATE);
+    }
+}
+
+TEST(what_a_terminal_says_too_much_is_dropped)
+{
+    struct rip_command_options options = { .max_output = 4,
+                                           .out.kind = RIP_STDIO_PTY };
+    struct rip_output o;
+    run(&o, seq(200000), &options);
+    CHECK_STR(o.out, "1\r\n2");
+    CHECK(o.truncated);
+    rip_output_done(&o);
+}
+
 /* ---- faults ----------------------------------------------------------- */
 
 static void run_head_tail(void *arg)
@@ -410,6 +485,27 @@ static void run_head_tail(void *arg)
         CHECK_MEM(o.out + 991, 10, "1999\n2000\n", 10);
     }
     rip_output_done(&o);
+}
+
+/* Enough to go to /dev/null. */
+static void run_dropping(void *arg)
+{
+    struct rip_command_options options = { .max_output = 5, .grace = 0.05 };
+    struct rip_output o;
+    (void)arg;
+    if (rip_run(ARGV("head", "-c", "900000", "/dev/zero"), &options, &o,
+                RIP_FOREVER) < 0)
+        return;
+    if (rip_exit_ok(&o.exit)) {
+        CHECK_INT(o.out_len, ==, 5);
+        CHECK(o.truncated);
+    }
+    rip_output_done(&o);
+}
+
+TEST_WITH(dropping_survives_every_fault, .deadline = 240)
+{
+    CHECK_INT(fault_sweep(run_dropping, NULL, NULL), >, 40);
 }
 
 TEST_WITH(keeping_survives_every_fault, .deadline = 240)

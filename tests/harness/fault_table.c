@@ -69,6 +69,7 @@ static const struct fault_call table[] = {
     CALL(writev, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), SHORT),
     CALL(pwritev2, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), E(EOPNOTSUPP),
          E(ENOSYS), SHORT),
+    CALL(splice, ONCE(EINTR), E(EINVAL), E(ENOMEM), E(ENOSYS)),
     CALL(ppoll, ONCE(EINTR), ONCE(ENOMEM)), /* a few need no memory */
     CALL(socket, E(EMFILE), E(ENFILE), E(ENOMEM), E(EACCES)),
     CALL(socketpair, E(EMFILE), E(ENFILE), E(ENOMEM)),
