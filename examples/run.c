@@ -22,10 +22,10 @@ int main(int argc, char **argv)
 
     if (argc < 2)
         return 2;
-    int r = rip_run((const char *const *)argv + 1, &options, &o, rip_after(10));
-    if (r < 0) {
+    const char *const *command = (const char *const *)argv + 1;
+    if (rip_run(command, &options, &o, rip_after(10)) < 0) {
         rip_failure_format(&why, text, sizeof text);
-        fprintf(stderr, "%s\n", why.code ? text : rip_strerror(r));
+        fprintf(stderr, "%s\n", text);
         return 1;
     }
     bool ok = rip_exit_ok(&o.exit); /* check=True */

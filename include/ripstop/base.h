@@ -66,7 +66,8 @@ RIP_API const char *rip_version(void);
  *         r = rip_command_wait(c, &end, deadline);
  *
  * RIP_NOW (and any time that is past) means: try once, do not wait.
- * RIP_FOREVER means: wait as long as it takes.
+ * RIP_FOREVER means: wait as long as it takes. A plain number of seconds is a
+ * time that is long past, and 0 is RIP_NOW.
  */
 typedef int64_t rip_time;
 

@@ -29,13 +29,13 @@
  * Trees
  *
  * Signals and stops reach everything that a command has started: its process
- * group; its descendants, as long as their parents live; and, however far
- * they have gone (setsid, double fork), those that have in their environment
- * what the command began with: the variable RIPSTOP_TREE, an id that no other
- * command has. A program that both daemonises and wipes its environment
- * escapes, unless the command has a control group of its own (`cgroup`). With
- * RIP_ENV_REPLACE, or where `env` names RIPSTOP_TREE, there is no such
- * variable.
+ * group, if it has one of its own; its descendants, as long as their parents
+ * live; and, however far they have gone (setsid, double fork), those that have
+ * in their environment what the command began with: the variable RIPSTOP_TREE,
+ * an id that no other command has. A program that both daemonises and wipes its
+ * environment escapes, unless the command has a control group of its own
+ * (`cgroup`). With RIP_ENV_REPLACE, or where `env` names RIPSTOP_TREE, there is
+ * no such variable.
  *
  * Caveats
  *
@@ -79,7 +79,12 @@ typedef struct rip_command rip_command;
  * have, so after `env`. Only absolute directories of PATH are searched; an
  * empty or relative element is passed over, so that what runs never depends
  * on the directory one happens to be in. argv and the options (but not
- * `input`) may be freed after the call.
+ * `input`) may be freed after the call. The argv of main needs a cast in C:
+ *
+ *     r = rip_command_start(&c, (const char *const *)argv + 1, NULL);
+ *
+ * Without options the program has our stdin, stdout and stderr; what is to be
+ * read or written here has to be asked for as RIP_STDIO_PIPE.
  *
  * The program gets a process group of its own unless its stdin is inherited,
  * when it stays in ours, so that terminal programs work and Ctrl-C reaches
@@ -181,7 +186,8 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_write(rip_command *c,
                                                    rip_time deadline);
 
 /*
- * Closes the command's stdin, so that it reads end-of-file. Again is fine.
+ * Closes the command's stdin, so that it reads end-of-file. Again is fine, and
+ * so is a command that has no pipe there.
  *
  * A terminal of ours (RIP_STDIO_PTY) stays open for output: end-of-file is
  * typed there, as Ctrl-D, twice if the last line has not been ended. Where the
@@ -356,6 +362,8 @@ struct rip_output {
  * at once, until it has ended; then as rip_command_wait. With `input` NULL it
  * feeds the `input` of the options, and stdin is closed after it in any case.
  * `input` is not looked at after the call.
+ * Of the streams it has to do with those that are pipes, and leaves others
+ * alone.
  *
  *     -ETIMEDOUT  the deadline passed. Nothing is stopped: `ret` has what
  *                 came so far (and must be freed with rip_output_done), with
@@ -388,7 +396,9 @@ RIP_API int rip_command_communicate(rip_command *c, const void *input,
  * Runs a program from start to end: rip_command_start, feed, capture, wait,
  * free. Gives 0 when it was started and has ended, however it ended: look at
  * ret->exit. At the deadline the program is stopped with everything that it
- * has started, exit.timed_out is set, and what came until then is in `ret`.
+ * has started, exit.timed_out is set, and what came until then is in `ret`:
+ * that is no error. A deadline of 0 is RIP_NOW, which stops it at once; for
+ * none at all there is RIP_FOREVER.
  *
  *     -EMSGSIZE   as for communicate, `ret` included; the program was stopped.
  *                 The same for what `on_output` gives below 0
@@ -396,8 +406,14 @@ RIP_API int rip_command_communicate(rip_command *c, const void *input,
  *                 of it (it hangs in a device or file system, or a debugger
  *                 holds it); `ret` has what came, with exit.how RIP_RUNNING
  *
- * and the errors of rip_command_start. `ret` may be NULL: then, if there is no
- * `on_output` either, in, out and err are inherited by default.
+ * and the errors of rip_command_start; on all but these two `ret` is untouched.
+ *
+ * `ret` may be NULL: then, if there is no `on_output` either, in, out and err
+ * are inherited by default, and 0 does not tell how the program ended. To have
+ * both, our own streams and its end, give a `ret` and ask for the streams:
+ *
+ *     const struct rip_stdio ours = { .kind = RIP_STDIO_INHERIT };
+ *     struct rip_command_options o = { .in = ours, .out = ours, .err = ours };
  *
  * Blocks until deadline + grace, and 1 second more where the kernel does not
  * let go of a killed process.

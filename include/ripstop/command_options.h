@@ -28,6 +28,9 @@
  * Nothing here is copied but `input`'s address: what the options point to has
  * to stay until the call that takes them returns, and `input` until the
  * command has ended.
+ *
+ * Where there is a list and its length, it is the length that counts: a list
+ * whose length was forgotten is an empty one, without an error.
  */
 
 #include <stdbool.h>
@@ -43,14 +46,17 @@ extern "C" {
 
 /* Where one of the standard streams of the program comes from or goes to. */
 enum rip_stdio_kind {
-    RIP_STDIO_DEFAULT, /* rip_command_start: as RIP_STDIO_INHERIT; rip_run: in
-                          is RIP_STDIO_NULL, out and err are RIP_STDIO_PIPE.
-                          With `input`, in is RIP_STDIO_PIPE */
+    RIP_STDIO_DEFAULT, /* rip_command_start: as RIP_STDIO_INHERIT, and so for
+                          rip_run with neither `ret` nor `on_output`. rip_run
+                          else: in is RIP_STDIO_NULL, out and err are
+                          RIP_STDIO_PIPE. With `input` in is RIP_STDIO_PIPE,
+                          for both */
     RIP_STDIO_INHERIT, /* the stream of this process */
     RIP_STDIO_PIPE,    /* a pipe, whose other end the command holds */
     RIP_STDIO_NULL,    /* /dev/null */
-    RIP_STDIO_FILE,    /* the file `path`; for out and err it is made, or
-                          emptied, with mode 0666 less the umask */
+    RIP_STDIO_FILE,    /* the file `path`, opened by this process, as its own
+                          user; for out and err it is made, or emptied, with
+                          mode 0666 less our umask */
     RIP_STDIO_APPEND,  /* the file `path`, written at its end; not for in */
     RIP_STDIO_FD,      /* a copy of our descriptor `fd`, which stays ours */
     RIP_STDIO_STDOUT,  /* err alone: wherever out goes, as 2>&1 */
@@ -126,7 +132,7 @@ struct rip_piece {
 typedef int rip_output_fn(void *arg, const struct rip_piece *piece);
 
 /*
- * Where and why a start failed:
+ * Where and why a call failed that starts a program:
  *
  *     step      subject        code
  *     "chdir"   "/nope"        -ENOENT
@@ -140,6 +146,8 @@ typedef int rip_output_fn(void *arg, const struct rip_piece *piece);
  * clone, setpgid, setsid, redirect, terminal, foreground, nice, affinity,
  * rlimit, setgroups, setgid, setuid, close, chdir, no_new_privs, exec,
  * interpreter (the program is there, but not the interpreter that it names).
+ * The last one is run: it was started, but rip_run or rip_pipeline_run failed
+ * nevertheless (-EMSGSIZE, say); its subject is argv[0], of the first stage.
  * `step` is a constant string; `subject` may be empty, and its end is cut
  * where it is too long.
  */
@@ -151,7 +159,8 @@ struct rip_failure {
 
 /*
  * Says a failure in words: `exec "no-such": no such file or directory`. A
- * control character in the subject is written as \n or \x1b. Writes at most
+ * zeroed one is "nothing failed". A control character in the subject is
+ * written as \n or \x1b. Writes at most
  * `cap` bytes with the closing NUL and returns the length of the whole text,
  * as snprintf(3) does. 512 bytes hold most of them, 1280 all.
  *
@@ -242,6 +251,11 @@ struct rip_command_options {
      * no privileges. The database is asked in this process (getpwnam_r(3)),
      * which can take as long as its services take; not where all three are
      * given, and are numbers.
+     *
+     * It changes nothing else: HOME, USER and LOGNAME stay ours unless `env`
+     * sets them, and so does the working directory. `cwd` and the program are
+     * reached as that user, while files for in, out and err are opened before,
+     * as ours.
      */
     const char *user;
     const char *group;
@@ -297,8 +311,9 @@ struct rip_command_options {
 
     /* ---- input and output of rip_run and rip_command_communicate ---- */
 
-    /* Fed to stdin, after which stdin is closed. Not with an `in` other than
-     * RIP_STDIO_DEFAULT, RIP_STDIO_PIPE or RIP_STDIO_PTY. */
+    /* Fed to stdin, after which stdin is closed; by rip_command_start alone it
+     * is not, but by the rip_command_communicate that follows. Not with an
+     * `in` other than RIP_STDIO_DEFAULT, RIP_STDIO_PIPE or RIP_STDIO_PTY. */
     const void *input;
     size_t input_len;
 
@@ -337,7 +352,8 @@ struct rip_command_options {
 
     /* ---- */
 
-    /* Filled in when a start fails; untouched when it does not. */
+    /* Filled in when the call that takes these options fails, whatever it is
+     * that fails; untouched when it does not. */
     struct rip_failure *failure;
 
     uint64_t reserved[4];

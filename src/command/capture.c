@@ -332,5 +332,8 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
     const struct rip__job job = { &c, 1, fds };
     bool capture = ret || (options && options->on_output);
     int r = rip__command_start(&c, argv, options, capture ? RIP__CAPTURE : 0);
-    return r < 0 ? r : rip__job_run(&job, ret, NULL, deadline);
+    if (r < 0)
+        return r;
+    r = rip__job_run(&job, ret, NULL, deadline);
+    return r < 0 ? rip__fail(options, "run", argv[0], r) : r;
 }

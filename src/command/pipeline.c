@@ -291,8 +291,11 @@ static int run(struct pipeline *p, struct rip_output *ret,
     if (!job.fds)
         return rip__fail(p->options, "memory", "stages", -ENOMEM);
     int r = start_all(p);
-    if (r == 0)
+    if (r == 0) {
         r = rip__job_run(&job, ret, exits, deadline);
+        if (r < 0)
+            rip__fail(p->options, "run", p->stages[0][0], r);
+    }
     rip__free(job.fds);
     return r;
 }

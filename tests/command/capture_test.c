@@ -2,6 +2,7 @@
 #include <ripstop/command.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,10 +128,15 @@ TEST(head_and_tail)
 TEST(too_much_can_be_a_failure)
 {
     struct rip_output o;
+    struct rip_failure f = { 0 };
     struct rip_command_options options = { .max_output = 4,
                                            .overflow = RIP_OVERFLOW_FAIL,
-                                           .grace = grace };
+                                           .grace = grace,
+                                           .failure = &f };
     CHECK_ERR(rip_run(ARGV("yes"), &options, &o, RIP_FOREVER), -EMSGSIZE);
+    CHECK_STR(f.step, "run");
+    CHECK_STR(f.subject, "yes");
+    CHECK_INT(f.code, ==, -EMSGSIZE);
     CHECK_STR(o.out, "y\ny\n");
     CHECK(o.truncated);
     CHECK(o.exit.stopped);
@@ -356,11 +362,59 @@ TEST(communicate_with_what_is_not_captured)
     rip_command_free(c);
 }
 
+/* ---- our own streams -------------------------------------------------- */
+
+/* rip_run of a cat that exits with 3, with the files "in" (which says "ours"),
+ * "out" and "err" as our own streams meanwhile. */
+static void run_on_files(const struct rip_command_options *o,
+                         struct rip_output *ret)
+{
+    static const char *const names[] = { "in", "out", "err" };
+    int saved[3];
+    write_file("in", "ours", 0600);
+    for (int i = 0; i < 3; i++) {
+        int fd = open(names[i],
+                      i == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
+        dup2(fd, i);
+        close(fd);
+    }
+    int r = rip_run(SH("cat; echo e >&2; exit 3"), o, ret, RIP_FOREVER);
+    for (int i = 0; i < 3; i++) {
+        dup2(saved[i], i);
+        close(saved[i]);
+    }
+    CHECK_OK(r);
+}
+
+static void check_files(const char *out, const char *err)
+{
+    CHECK_STR(read_file("out"), out);
+    CHECK_STR(read_file("err"), err);
+    unlink("in");
+    unlink("out");
+    unlink("err");
+}
+
 TEST(run_without_a_place_for_output_inherits)
 {
-    struct rip_command_options o = { .out = { .kind = RIP_STDIO_FILE,
-                                              .path = "f" } };
-    CHECK_OK(rip_run(SH("echo x"), &o, NULL, RIP_FOREVER));
-    CHECK_STR(read_file("f"), "x\n");
-    unlink("f");
+    run_on_files(NULL, NULL);
+    check_files("ours", "e\n");
+    run_on_files(FED("fed", 3), NULL);
+    check_files("fed", "e\n");
+}
+
+TEST(run_with_our_streams_tells_how_it_ended)
+{
+    const struct rip_stdio ours = { .kind = RIP_STDIO_INHERIT };
+    const struct rip_command_options o = { .in = ours,
+                                           .out = ours,
+                                           .err = ours };
+    struct rip_output ret;
+    run_on_files(&o, &ret);
+    check_files("ours", "e\n");
+    CHECK_INT(ret.exit.code, ==, 3);
+    CHECK_STR(ret.out, "");
+    CHECK_STR(ret.err, "");
+    rip_output_done(&ret);
 }

@@ -423,6 +423,25 @@ static void check_a_user_is_who_the_database_says(void)
 }
 IN_EVERY_WORLD(a_user_is_who_the_database_says)
 
+/* Nor is its file that user's, who might make none here, nor of its umask. */
+TEST(a_user_changes_neither_home_nor_whose_the_files_are)
+{
+    struct stat s;
+    need_root();
+    umask(022);
+    setenv("HOME", "/our/home", 1);
+    run_ok(SH("echo $HOME"),
+           &(struct rip_command_options){
+               .user = "nobody",
+               .umask = &(mode_t){ 077 },
+               .out = { .kind = RIP_STDIO_FILE, .path = "f" } });
+    CHECK_STR(read_file("f"), "/our/home\n");
+    CHECK_INT(stat("f", &s), ==, 0);
+    CHECK_INT(s.st_uid, ==, 0);
+    CHECK_INT(s.st_mode & 0777, ==, 0644);
+    unlink("f");
+}
+
 TEST(unknown_users_are_refused)
 {
     REFUSED("user", "no-such-user", -ENOENT, .user = "no-such-user");

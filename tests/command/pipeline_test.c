@@ -379,12 +379,17 @@ TEST(too_much_stops_all_stages)
 {
     struct rip_output o;
     struct rip_exit ends[2];
+    struct rip_failure f = { 0 };
     struct rip_command_options options = { .max_output = 4,
                                            .overflow = RIP_OVERFLOW_FAIL,
-                                           .grace = grace };
+                                           .grace = grace,
+                                           .failure = &f };
     CHECK_ERR(rip_pipeline_run(STAGES(SH("yes; sleep 60"), ARGV("cat")), 2,
                                &options, &o, ends, RIP_FOREVER),
               -EMSGSIZE);
+    CHECK_STR(f.step, "run");
+    CHECK_STR(f.subject, "sh");
+    CHECK_INT(f.code, ==, -EMSGSIZE);
     CHECK_STR(o.out, "y\ny\n");
     CHECK(o.truncated);
     CHECK(o.exit.stopped);
