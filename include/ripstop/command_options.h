@@ -300,8 +300,9 @@ struct rip_command_options {
      * that has no processes itself or no controllers for its children: the
      * command gets a new one below it, which nothing that it starts can leave
      * without privileges, so that all of it is reached by a stop
-     * (RIP_TREE_CGROUP). The new one is removed when the command is freed,
-     * unless something still runs in it. NULL: none. */
+     * (RIP_TREE_CGROUP), and struct rip_exit tells what memory it took. The new
+     * one is removed when the command is freed, unless something still runs in
+     * it. NULL: none. */
     const char *cgroup;
 
     /* Seconds between a polite request to end and SIGKILL, and the time that

@@ -46,6 +46,16 @@ enum rip_tree {
                         system call; or could not be signalled */
 };
 
+/*
+ * Memory. A command with a control group of its own (`cgroup` of its options)
+ * is told of exactly, where the memory controller is at work in that group: it
+ * is in cgroup.subtree_control of the directory that `cgroup` names. From
+ * Linux 5.19 on max_rss_bytes is memory.peak then: the most that all of the
+ * group held together, with what the kernel kept for it of files and for its
+ * own needs. And oom_killed tells of every such kill in the group, be it for a
+ * limit of that group or one above, or because the system had no memory left.
+ * Without such a group it is always false.
+ */
 struct rip_exit {
     enum rip_end how;
     int code;         /* RIP_EXITED: its exit status, 0 to 255 */
@@ -59,8 +69,11 @@ struct rip_exit {
     int64_t system_ns;       /*   waited for, in user and in kernel mode */
     int64_t max_rss_bytes;   /* most memory that it, or one of those, held at a
                                 time. 0: unknown, since it stayed below what
-                                this process held when it started it */
-    bool oom_killed;         /* of a task, where it can be known */
+                                this process held when it started it. In a
+                                control group of its own: see below */
+    bool oom_killed;         /* until its end the kernel had killed it, or what
+                                it had started, for want of memory: as far as
+                                that is known, see below */
     uintptr_t fault_address; /* of a crashed process task */
     uint64_t reserved[4];
 };

@@ -227,6 +227,19 @@ int rip__command_await(rip_command *c, rip_time deadline)
     return r < 0 ? r : 0;
 }
 
+/* A control group counts what was touched in it, and only that. Of the usage
+ * what lies above our own is surely the program's: until exec the child had our
+ * memory, and the kernel keeps the highest mark. */
+static int64_t peak_of(const rip_command *c, const struct rip__os_status *s)
+{
+    int64_t peak = rip__os_cgroup_peak(&c->cgroup);
+    if (peak > 0)
+        return peak;
+    return s->has_usage && s->max_rss_bytes > c->inherited_peak
+               ? s->max_rss_bytes
+               : 0;
+}
+
 static void fill_end(rip_command *c, const struct rip__os_status *s)
 {
     struct rip_exit *e = &c->end;
@@ -247,10 +260,8 @@ static void fill_end(rip_command *c, const struct rip__os_status *s)
         e->how = RIP_EXITED;
         e->code = WEXITSTATUS(status);
     }
-    /* Until exec the child had our memory, and the kernel keeps the highest
-     * mark: only what lies above ours is surely the program's own. */
-    if (s->has_usage && s->max_rss_bytes > c->inherited_peak)
-        e->max_rss_bytes = s->max_rss_bytes;
+    e->max_rss_bytes = peak_of(c, s);
+    e->oom_killed = rip__os_cgroup_oom_killed(&c->cgroup);
 }
 
 /* Takes its status if it has ended: 1, 0 if it has not. `note`: without

@@ -84,12 +84,13 @@ static ssize_t read_text(int fd, char **text)
     return r;
 }
 
-/* The list of members as text, that the caller releases; or NULL, and why in
+/* A file of the group as text, that the caller releases; or NULL, and why in
  * *error. */
-static char *read_members(const struct rip__os_cgroup *g, int *error)
+static char *read_file(const struct rip__os_cgroup *g, const char *name,
+                       int *error)
 {
     char *text = NULL;
-    int fd = rip__os_open_at(g->dir, "cgroup.procs", O_RDONLY, 0);
+    int fd = rip__os_open_at(g->dir, name, O_RDONLY, 0);
     ssize_t r = fd < 0 ? fd : read_text(fd, &text);
     rip__os_close(fd);
     if (r >= 0)
@@ -97,6 +98,11 @@ static char *read_members(const struct rip__os_cgroup *g, int *error)
     rip__seam.release(text);
     *error = (int)r;
     return NULL;
+}
+
+static char *read_members(const struct rip__os_cgroup *g, int *error)
+{
+    return read_file(g, "cgroup.procs", error);
 }
 
 static bool is_listed(const char *text, pid_t pid)
@@ -145,4 +151,26 @@ int rip__os_cgroup_members(const struct rip__os_cgroup *g, pid_t but,
     }
     rip__seam.release(text);
     return r;
+}
+
+/* The number that follows `key` in a file of the group; 0: there is none. */
+static int64_t read_number(const struct rip__os_cgroup *g, const char *name,
+                           const char *key)
+{
+    int error;
+    char *text = read_file(g, name, &error);
+    const char *at = text ? strstr(text, key) : NULL;
+    int64_t number = at ? strtoll(at + strlen(key), NULL, 10) : 0;
+    rip__seam.release(text);
+    return number;
+}
+
+int64_t rip__os_cgroup_peak(const struct rip__os_cgroup *g)
+{
+    return g->dir < 0 ? 0 : read_number(g, "memory.peak", "");
+}
+
+bool rip__os_cgroup_oom_killed(const struct rip__os_cgroup *g)
+{
+    return g->dir >= 0 && read_number(g, "memory.events", "oom_kill ") > 0;
 }

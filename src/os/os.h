@@ -325,6 +325,13 @@ int rip__os_cgroup_members(const struct rip__os_cgroup *g, pid_t but,
                                          const struct rip__os_member *m),
                            void *arg);
 
+/* The most memory, in bytes, that all in it ever held together; 0: not known
+ * (no memory controller there, Linux before 5.19). */
+int64_t rip__os_cgroup_peak(const struct rip__os_cgroup *g);
+
+/* Whether the kernel has killed somebody in it for want of memory. */
+bool rip__os_cgroup_oom_killed(const struct rip__os_cgroup *g);
+
 /* ---- the process ------------------------------------------------------ */
 
 /* CLOCK_MONOTONIC in nanoseconds. */

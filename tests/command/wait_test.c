@@ -75,6 +75,9 @@ TEST(cpu_time_and_memory_are_the_commands_own)
     c = start(ARGV("true"), NULL);
     CHECK_INT(end_of(c).max_rss_bytes, ==, 0);
     rip_command_free(c);
+    c = start(ARGV(harness_program("child"), "memory", "256"), NULL);
+    CHECK_INT(end_of(c).max_rss_bytes, >=, 256 << 20);
+    rip_command_free(c);
     free(memory);
 }
 
