@@ -471,6 +471,18 @@ RIP_API int rip_system(const char *shell_command, struct rip_exit *ret,
  * since rip_command_free alone would not wait, but end the command. No other
  * command, and no other child, gets our ends of the pipes.
  *
+ * A "d" at the end of the mode ("rd", "wd", "r+d") asks for the program to be
+ * started directly where a shell would do no more than that, which saves the
+ * time that a shell takes. So it is for words of ASCII letters, digits and
+ * _./+-=%,:@ with blanks between them, of which the first is a program: without
+ * any of =%,:@ and no keyword or builtin of the usual shells. Quotes,
+ * variables, patterns and all else are for the shell, and so is a program that
+ * can not be started; and all where PATH has other than absolute directories,
+ * where functions or options for bash are in the environment, and in a setuid
+ * program. The same comes of it, then, in either way; but a signal that ended
+ * the program is told as one, where a shell may exit with 128 and its number,
+ * and the environment is ours, without what shells change there (PWD, SHLVL).
+ *
  * Errors as of rip_command_start; -EINVAL for another mode, or NULL.
  *
  * Thread-safe.

@@ -70,6 +70,11 @@ int rip__os_open(const char *path, int flags, mode_t mode)
     return rip__os_open_at(AT_FDCWD, path, flags, mode);
 }
 
+bool rip__os_may_execute(const char *path)
+{
+    return RIP__SYS(SYS_faccessat, AT_FDCWD, path, 1 /* X_OK */) == 0;
+}
+
 int rip__os_set_nonblock(int fd)
 {
     return (int)RIP__SYS(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);

@@ -59,6 +59,9 @@ int rip__os_copy(int fd);
 int rip__os_open(const char *path, int flags, mode_t mode);
 int rip__os_open_at(int dir, const char *path, int flags, mode_t mode);
 
+/* Whether our user may execute the file, or search the directory. */
+bool rip__os_may_execute(const char *path);
+
 /* Precondition: it is of our making, with no flag of O_APPEND's kind that is
  * to be kept. */
 int rip__os_set_nonblock(int fd);

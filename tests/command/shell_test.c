@@ -92,8 +92,9 @@ TEST(popen_both_ways)
 
 TEST(popen_refuses_other_modes)
 {
-    static const char *const modes[] = { "",   "a",   "e",   "re", "rw",
-                                         "w+", "r+ ", "r+b", "R",  NULL };
+    static const char *const modes[] = { "",   "a",   "e",   "re",  "rw",
+                                         "w+", "r+ ", "r+b", "R",   "d",
+                                         "dr", "rdd", "rd ", "rd+", NULL };
     rip_command *c = NULL;
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
         CHECK_ERR(rip_popen(&c, "exit", modes[i]), -EINVAL);
