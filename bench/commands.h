@@ -20,6 +20,8 @@ struct topic {
 extern const struct topic spawn_topic;       /* start and wait */
 extern const struct topic capture_topic;     /* a short output, kept */
 extern const struct topic communicate_topic; /* a gigabyte, in and out */
+extern const struct topic pipeline_topic;    /* a | b | c */
+extern const struct topic lines_topic;       /* output, line by line */
 
 /* ---- commands_parent.c: the process that starts programs --------------- */
 

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 {
     enum { MOST = 64 };
     const struct topic topics[] = { spawn_topic, capture_topic,
-                                    communicate_topic };
+                                    communicate_topic, pipeline_topic,
+                                    lines_topic };
     struct bench_figure figures[MOST];
     struct bench b = { .print_facts = print_versions, .figures = figures };
     set_environment();
