@@ -12,7 +12,8 @@ static const char ripstop_text[] =
     "usage: ripstop COMMAND ...\n"
     "\n"
     "Commands:\n"
-    "  run    run a command over many inputs at once\n"
+    "  run      run a command over many inputs at once\n"
+    "  inspect  show who uses a shared segment, holds what, and waits\n"
     "\n"
     "ripstop COMMAND --help tells more about one; ripstop --version the "
     "version.\n";
@@ -72,6 +73,25 @@ static const char run_text[] =
     "reading inputs or printing failed; 2 wrong usage. Interrupted, it ends\n"
     "by the same signal.\n";
 
+static const char inspect_text[] =
+    "usage: ripstop inspect [--json] NAME\n"
+    "       ripstop inspect [--json] --pid PID\n"
+    "\n"
+    "Shows what there is in the segment of that name, or in all segments that "
+    "a\n"
+    "process has: who uses it, who holds or waits for what and since when, who "
+    "has\n"
+    "died and what it held then, and who waits for each other in a circle. It "
+    "takes\n"
+    "no lock and disturbs nobody.\n"
+    "\n"
+    "Options:\n"
+    "      --pid PID  the segments of a process, with or without a name\n"
+    "      --json     as JSON, an array of segments\n"
+    "  -h, --help     this text\n"
+    "\n"
+    "Exit status: 0 shown; 1 it could not be; 2 wrong usage.\n";
+
 static int print(const char *text)
 {
     errno = 0;
@@ -89,6 +109,11 @@ int help_ripstop(void)
 int help_run(void)
 {
     return print(run_text);
+}
+
+int help_inspect(void)
+{
+    return print(inspect_text);
 }
 
 int help_version(void)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "help.h"
+#include "inspect.h"
 #include "run.h"
 #include "text.h"
 
@@ -21,8 +22,8 @@ static void occupy_standard_streams(void)
 
 static int complain_command(const char *typed)
 {
-    static const char *const commands[] = { "run", "--help", "--version",
-                                            NULL };
+    static const char *const commands[] = { "run", "inspect", "--help",
+                                            "--version", NULL };
     const char *guess = nearest(typed, commands);
 
     if (guess)
@@ -43,6 +44,8 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "run"))
         return run_main(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "inspect"))
+        return inspect_main(argc - 1, argv + 1);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return help_ripstop();
     if (!strcmp(argv[1], "--version"))

@@ -25,11 +25,18 @@ void line_add(struct line *l, const char *format, ...)
     va_end(ap);
 }
 
+static const char *command = "run";
+
+void text_set_command(const char *name)
+{
+    command = name;
+}
+
 struct line message(const char *format, va_list ap)
 {
     struct line l = { .len = 0 };
 
-    line_add(&l, "ripstop run: ");
+    line_add(&l, "ripstop %s: ", command);
     line_add_va(&l, format, ap);
     l.text[l.len++] = '\n'; /* in place of the NUL */
     return l;

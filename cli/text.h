@@ -20,6 +20,9 @@ __attribute__((format(printf, 2, 0))) void line_add_va(struct line *l,
                                                        const char *format,
                                                        va_list ap);
 
+/* Which command of ripstop speaks; "run", if it does not say so. */
+void text_set_command(const char *name);
+
 /* "ripstop run: ..." with a newline at its end, and no NUL. */
 __attribute__((format(printf, 1, 0))) struct line message(const char *format,
                                                           va_list ap);

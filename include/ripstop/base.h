@@ -12,6 +12,8 @@
  *     -ETIMEDOUT  the deadline passed (also for RIP_NOW)
  *     -EPIPE      the other end is closed or broken
  *     -ECANCELED  this task was told to stop
+ *     -EDEADLK    the caller would wait for itself
+ *     -EBADMSG    what lies in shared memory makes no sense
  *     -EINVAL     an option is wrong, or two contradict each other
  *     -EMSGSIZE   more than a stated limit
  *     -ENOMEM     no memory
@@ -26,9 +28,12 @@
  * Threads. The last line on each function says who may call it when. No
  * function is a cancellation point (pthread_cancel(3)), none installs a
  * signal handler or changes the caller's signal mask or dispositions, and
- * none prints anything.
+ * none prints anything, but for one case: where a program errs in what cannot
+ * be told by a result, as with the release of a lock that the caller does not
+ * hold, a line on stderr says so and the program is aborted.
  */
 
+#include <errno.h> /* the names of errors */
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -38,9 +43,11 @@ extern "C" {
 #if defined(__GNUC__)
 #define RIP_API          __attribute__((visibility("default")))
 #define RIP_CHECK_RESULT __attribute__((warn_unused_result))
+#define RIP_ALIGNED(n)   __attribute__((aligned(n)))
 #else
 #define RIP_API
 #define RIP_CHECK_RESULT
+#define RIP_ALIGNED(n)
 #endif
 
 #define RIP_VERSION_MAJOR 0

@@ -6,7 +6,18 @@
 
 #include <ripstop/base.h>
 #include <ripstop/exit.h>
+#include <ripstop/segment.h>
 #include <ripstop/command.h>
+#include <ripstop/segment.h>
+#include <ripstop/lock.h>
+#include <ripstop/rlock.h>
+#include <ripstop/rwlock.h>
+#include <ripstop/cond.h>
+#include <ripstop/once.h>
+#include <ripstop/event.h>
+#include <ripstop/sem.h>
+#include <ripstop/barrier.h>
+#include <ripstop/latch.h>
 #include <ripstop/wait.h>
 
 #endif

@@ -6,6 +6,10 @@
 #include <sched.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 /*
  * clone3 has no wrapper in libc. A child that shares our memory and has a
  * stack of its own must not return through a C function's frame, which lies
@@ -55,4 +59,13 @@ long rip__clone(unsigned long flags, void *stack_top, int *pidfd,
         errno = saved;
     }
     return r;
+}
+
+void rip__forget_stack(void *stack, size_t size)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stack, size);
+#else
+    (void)stack, (void)size;
+#endif
 }

@@ -16,4 +16,8 @@ long rip__clone3(struct clone_args *args, size_t size, rip__child_fn *fn,
 long rip__clone(unsigned long flags, void *stack_top, int *pidfd,
                 rip__child_fn *fn, void *arg);
 
+/* A child that had our memory has ended on this stack, without returning from
+ * the frames on it: the address sanitizer is to forget them. */
+void rip__forget_stack(void *stack, size_t size);
+
 #endif

@@ -16,10 +16,6 @@
 #include "os/linux.h"
 #include "os/linux_clone.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
 /*
  * The parent's side of a spawn; docs/spawn.md has the whole of it, with what
  * is left when either side is killed at any step.
@@ -67,16 +63,6 @@ static void prepare_reopen(struct rip__child *c)
     }
 }
 
-/* The stack was left without returning from the frames on it. */
-static void forget_stack(void *stack, size_t size)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(stack, size);
-#else
-    (void)stack, (void)size;
-#endif
-}
-
 static long clone_by_clone3(struct rip__child *c, int *pidfd)
 {
     _Alignas(16) char stack[STACK_SIZE];
@@ -94,7 +80,7 @@ static long clone_by_clone3(struct rip__child *c, int *pidfd)
     c->shares_files = c->handlers_cleared = c->in_cgroup = true;
     long r = RIP__SYS(SYS_clone3, &args, sizeof args, rip__child_main, c);
     c->shares_files = c->handlers_cleared = c->in_cgroup = false;
-    forget_stack(stack, sizeof stack);
+    rip__forget_stack(stack, sizeof stack);
     return r;
 }
 
@@ -154,7 +140,7 @@ static long clone_by_clone(struct rip__child *c, int *pidfd)
                      rip__child_main, c);
     if (r == -EINVAL)
         r = clone_held(c, stack + sizeof stack, pidfd);
-    forget_stack(stack, sizeof stack);
+    rip__forget_stack(stack, sizeof stack);
     return r;
 }
 

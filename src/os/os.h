@@ -335,6 +335,182 @@ int64_t rip__os_cgroup_peak(const struct rip__os_cgroup *g);
 /* Whether the kernel has killed somebody in it for want of memory. */
 bool rip__os_cgroup_oom_killed(const struct rip__os_cgroup *g);
 
+/* ---- futexes ---------------------------------------------------------- */
+
+/* A word to sleep on while it is `seen`. */
+struct rip__os_futex {
+    const uint32_t *word;
+    uint32_t seen;
+    bool shared; /* with other processes, or changed by the kernel */
+};
+
+enum { RIP__OS_FUTEXES = 128 };
+
+/*
+ * Sleeps until somebody wakes one of the first n words (1 to 128), or one is
+ * not what was seen: 0, also for no reason at all. -ETIMEDOUT: `until` has
+ * passed. Before Linux 5.16 it is the first word alone that counts.
+ */
+int rip__os_futex_wait(const struct rip__os_futex *f, size_t n, rip_time until);
+
+/* Whether more words than the first count, as far as this process has found
+ * out. */
+bool rip__os_futex_waits_for_many(void);
+
+/* Wakes up to n sleepers: how many there were. Async-signal-safe. */
+unsigned rip__os_futex_wake(const uint32_t *word, bool shared, unsigned n);
+
+/* A barrier in every CPU that runs a thread of a process which asked for it,
+ * so that such threads need none of their own. False: it can not be had. */
+bool rip__os_barrier_ask(void);
+void rip__os_barrier(void);
+
+/* ---- life and death of threads ---------------------------------------- */
+
+/* What the kernel sets in a life word when its thread dies, and keeps there
+ * so that it wakes a sleeper then. */
+#define RIP__OS_DIED    0x40000000u /* FUTEX_OWNER_DIED */
+#define RIP__OS_SLEEPER 0x80000000u /* FUTEX_WAITERS */
+
+/*
+ * A node in the robust list that libc keeps for the calling thread. The word
+ * that the kernel changes at the thread's death is `rip__os_life_distance()`
+ * bytes before the node; the 8 bytes before the node are written by libc and
+ * read by nobody.
+ */
+struct rip__os_life {
+    void *next;
+};
+
+/* 12 to 120; or -ENOTSUP: this thread's list, or the kernel, is not of the
+ * known form, or the kernel was tried and does not keep its word. */
+int rip__os_life_distance(void);
+
+/* Puts the node into the caller's list, and takes it out of there. Between the
+ * two, node and word stay mapped. Precondition: the distance is known. */
+void rip__os_life_begin(struct rip__os_life *node);
+void rip__os_life_end(struct rip__os_life *node);
+
+/* Who a thread is, in a way that no other will ever be. What the system does
+ * not tell is 0. */
+struct rip__os_thread {
+    pid_t pid, tid;
+    uint64_t start;         /* of the thread, in ticks since boot */
+    uint64_t process_start; /* of its process */
+    uint64_t pidfs;         /* its process's number in pidfs (Linux 6.9) */
+};
+
+/* The calling thread. */
+void rip__os_thread_self(struct rip__os_thread *ret);
+pid_t rip__os_tid(void);
+
+/* What the system calls it: at most 15 bytes and a NUL. */
+void rip__os_thread_name(char ret[16]);
+
+/* Whether it is certain that the thread, or all of its process, is dead: a
+ * zombie is, a stopped one is not. What cannot be found out is not certain. */
+bool rip__os_thread_is_gone(const struct rip__os_thread *t);
+bool rip__os_process_is_gone(const struct rip__os_thread *t);
+
+/* Whether there is no thread of that number. */
+bool rip__os_tid_is_gone(pid_t tid);
+
+/* Which pid namespace we are in; 0: not known. */
+uint64_t rip__os_pid_namespace(void);
+
+/* ---- memory ----------------------------------------------------------- */
+
+/* Private zeroed memory, a whole number of pages, that a fork's child gets
+ * zeroed again: NULL when there is none, or the system cannot wipe. */
+void *rip__os_wiped_map(size_t size);
+
+/* Maps pages of a shared mapping once more, elsewhere, with `extra` bytes of
+ * private memory behind them. NULL when that fails. */
+void *rip__os_map_again(void *shared, size_t size, size_t extra);
+void rip__os_unmap(void *p, size_t size);
+
+/* Makes sure of the memory behind a part of a memfd, so that to use it raises
+ * no SIGBUS: 0, -ENOSPC, -ENOMEM. */
+int rip__os_back(int fd, size_t offset, size_t size);
+
+size_t rip__os_page(void);
+
+/* New shared memory of `size` bytes, all of them 0 and none of them there yet;
+ * its size can not be changed any more, and no other user can open it. The
+ * name, "ripstop:" and then `name`, is what /proc shows. -EFBIG: more than
+ * RLIMIT_FSIZE. */
+int rip__os_memory_new(const char *name, size_t size);
+
+struct rip__os_memory {
+    size_t size;
+    uint64_t device, inode;
+    uid_t owner;
+    bool is_fixed; /* it can neither shrink nor grow */
+};
+int rip__os_memory_look(int fd, struct rip__os_memory *ret);
+
+/* Maps it for reading and writing: where the kernel likes it when `at` is
+ * NULL, else there, in place of what is there. It is left out of core dumps,
+ * for which the kernel would make every byte of it be there. */
+int rip__os_memory_map(void **ret, int fd, size_t size, void *at);
+
+/* Lets a part of a mapping be in core dumps. */
+void rip__os_memory_dump(void *at, size_t len);
+
+/* Makes sure that all of a mapped part is there, as rip__os_back does, but
+ * without a descriptor, and so that it is mapped already: 0 or -ENOMEM;
+ * -EOPNOTSUPP before Linux 5.14. */
+int rip__os_memory_back(void *at, size_t len);
+
+/* Gives back a part of a mapping, in whole pages: when it is backed again it
+ * is all 0. */
+int rip__os_memory_drop(void *at, size_t len);
+
+/* As pread(2). */
+ssize_t rip__os_read_at(int fd, void *buf, size_t cap, size_t offset);
+
+/* Addresses that nothing else comes to lie at: at `at`, if it is not NULL, in
+ * place of what is there. */
+int rip__os_reserve(void **ret, size_t size, void *at);
+bool rip__os_address_space_is_limited(void);
+
+/* Calls `found` for each memory of rip__os_memory_new that a process has open,
+ * with its name and with a new descriptor of it, which then is the callee's,
+ * until a call does not give 0; which is given back. -EACCES: the process may
+ * not be looked at. -ENOENT: there is none of that pid. */
+int rip__os_memory_each(pid_t pid, bool writable,
+                        int (*found)(void *arg, const char *name, int fd),
+                        void *arg);
+
+/* ---- names that processes have ---------------------------------------- */
+
+/* Takes a name, of at most 106 bytes, in the namespace of abstract sockets: a
+ * descriptor, or -EADDRINUSE. It is free again when the last copy of that is
+ * closed, so at the latest when the last process that has one ends. */
+int rip__os_name_take(const char *name);
+
+/* Asks who took it. The result, a descriptor, hangs up (POLLHUP) when the name
+ * is let go. -ECONNREFUSED: nobody has it. */
+struct rip__os_peer {
+    pid_t pid; /* 0: in a pid namespace that we do not see */
+    uid_t uid;
+};
+int rip__os_name_ask(const char *name, struct rip__os_peer *ret);
+
+/* Calls `found` for each name that is taken and begins with `prefix`, with
+ * what follows that, until a call does not give 0; which is given back. */
+int rip__os_name_each(const char *prefix,
+                      int (*found)(void *arg, const char *rest), void *arg);
+
+/* Calls `found` for each process of this user, or all when this is root, until
+ * a call does not give 0; which is given back. */
+int rip__os_pid_each(int (*found)(void *arg, pid_t pid), void *arg);
+
+uid_t rip__os_user(void);
+
+/* Whether a thread is stopped, by a signal or a tracer. */
+bool rip__os_is_stopped(pid_t pid, pid_t tid);
+
 /* ---- the process ------------------------------------------------------ */
 
 /* CLOCK_MONOTONIC in nanoseconds. */

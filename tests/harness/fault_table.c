@@ -51,7 +51,9 @@ static const struct fault_call table[] = {
     CALL(fcntl),
     CALL(ioctl, E(ENOTTY)),
     CALL(fchown, E(EPERM)),
+    CALL(fchmod, E(EPERM)),
     CALL(fstat, E(ENOMEM)),
+    CALL(fstatfs),
     CALL(newfstatat, E(EACCES), E(ENOMEM)),
     CALL(statx, E(EACCES), E(ENOMEM), E(ENOSYS)),
     CALL(readlinkat, E(EACCES), E(ENOMEM)),
@@ -64,6 +66,7 @@ static const struct fault_call table[] = {
 
     /* data */
     CALL(read, ONCE(EINTR), E(EIO), SHORT),
+    CALL(pread64, ONCE(EINTR), E(EIO), SHORT),
     CALL(readv, ONCE(EINTR), E(EIO), SHORT),
     CALL(write, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), SHORT),
     CALL(writev, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), SHORT),
@@ -145,6 +148,7 @@ static const struct fault_call table[] = {
     CALL(futex_waitv, ONCE(EINTR), ONCE(EAGAIN), E(ENOSYS)),
 #endif
     CALL(get_robust_list),
+    CALL(set_robust_list),
     CALL(membarrier, E(ENOSYS)),
 };
 /* clang-format on */

@@ -15,6 +15,8 @@
 
 #include <ripstop/exit.h>
 
+#include "segment/layout.h"
+
 /* Calls fn for each name in a directory but "." and "..", and the descriptor
  * by which it is being read. */
 static void each_name(struct harness_set *set, const char *path,
@@ -231,9 +233,19 @@ struct harness_state {
     struct harness_set set[N_KINDS];
 };
 
+/* What the library keeps as long as the program lives: the program's own
+ * segment, and the memberships of this thread. */
+static void put_away(void)
+{
+    rip__segment_close_own();
+    rip__leave_all();
+}
+
 struct harness_state *harness_state_take(void)
 {
     struct harness_state *s = calloc(1, sizeof *s);
+
+    put_away();
 
     if (s == NULL)
         abort();
@@ -275,6 +287,7 @@ size_t harness_state_check(struct harness_state *before)
 {
     size_t found = 0;
 
+    put_away();
     for (size_t i = 0; i < N_KINDS; i++)
         found += check_kind(&kinds[i], &before->set[i]);
     return found;

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/linux.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* statfs(2) of a pidfd from Linux 6.9 on, where its inode number is a number
+ * that no other process ever gets. */
+#define PIDFS 0x50494446
+
+/* A line of proc(5)'s stat: state and start time. */
+struct stat_line {
+    char state;
+    uint64_t start;
+};
+
+static bool is_dead_state(char state)
+{
+    return state == 'Z' || state == 'X';
+}
+
+static int read_stat(const char *path, struct stat_line *ret)
+{
+    char text[1024];
+    ssize_t r = rip__os_slurp(path, text, sizeof text);
+    if (r < 0)
+        return (int)r;
+    char *s = strrchr(text, ')'); /* a name may hold anything */
+    if (!s || strlen(s) < 4)
+        return -EIO;
+    ret->state = s[2];
+    s += 3;
+    for (int field = 4; field <= 22; field++)
+        ret->start = strtoull(s, &s, 10);
+    return 0;
+}
+
+static int read_thread(pid_t pid, pid_t tid, struct stat_line *ret)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+    return read_stat(path, ret);
+}
+
+static uint64_t inode(int dir, const char *path, int flags)
+{
+    struct statx st;
+    long r = RIP__SYS(SYS_statx, dir, path, flags, STATX_INO, &st);
+    return r == 0 ? st.stx_ino : 0;
+}
+
+static uint64_t pidfs_number(int pidfd)
+{
+    struct statfs fs;
+    bool has = RIP__SYS(SYS_fstatfs, pidfd, &fs) == 0 && fs.f_type == PIDFS;
+    return has ? inode(pidfd, "", AT_EMPTY_PATH) : 0;
+}
+
+pid_t rip__os_tid(void)
+{
+    return (pid_t)RIP__SYS(SYS_gettid);
+}
+
+void rip__os_thread_name(char ret[16])
+{
+    if (RIP__SYS(SYS_prctl, PR_GET_NAME, ret) < 0)
+        ret[0] = '\0';
+}
+
+void rip__os_thread_self(struct rip__os_thread *ret)
+{
+    struct stat_line line = { 0 };
+    *ret = (struct rip__os_thread){ .pid = (pid_t)RIP__SYS(SYS_getpid),
+                                    .tid = rip__os_tid() };
+    if (read_thread(ret->pid, ret->tid, &line) == 0)
+        ret->start = line.start;
+    if (read_thread(ret->pid, ret->pid, &line) == 0)
+        ret->process_start = line.start;
+    int pidfd = (int)RIP__SYS(SYS_pidfd_open, ret->pid, 0);
+    if (pidfd >= 0)
+        ret->pidfs = pidfs_number(pidfd);
+    rip__os_close(pidfd);
+}
+
+bool rip__os_tid_is_gone(pid_t tid)
+{
+    char path[40];
+    struct stat_line line;
+    if (RIP__SYS(SYS_tkill, tid, 0) == -ESRCH)
+        return true;
+    /* Every thread has a place there, though only processes are listed. */
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)tid);
+    return read_stat(path, &line) == 0 && is_dead_state(line.state);
+}
+
+bool rip__os_thread_is_gone(const struct rip__os_thread *t)
+{
+    if (RIP__SYS(SYS_tgkill, t->pid, t->tid, 0) == -ESRCH)
+        return true;
+    struct stat_line line;
+    if (read_thread(t->pid, t->tid, &line) < 0)
+        return false; /* no /proc: the number lives, and that is all */
+    return is_dead_state(line.state) ||
+           (t->start != 0 && line.start != t->start);
+}
+
+/* By a descriptor that cannot come to mean another process meanwhile. */
+static bool pidfd_is_gone(int pidfd, const struct rip__os_thread *t)
+{
+    uint64_t number = pidfs_number(pidfd);
+    if (rip__os_has_ended(pidfd))
+        return true;
+    if (number != 0 && t->pidfs != 0)
+        return number != t->pidfs;
+    struct stat_line line;
+    return t->process_start != 0 && read_thread(t->pid, t->pid, &line) == 0 &&
+           line.start != t->process_start;
+}
+
+bool rip__os_process_is_gone(const struct rip__os_thread *t)
+{
+    int pidfd = (int)RIP__SYS(SYS_pidfd_open, t->pid, 0);
+    if (pidfd < 0)
+        return pidfd == -ESRCH;
+    bool gone = pidfd_is_gone(pidfd, t);
+    rip__os_close(pidfd);
+    return gone;
+}
+
+uint64_t rip__os_pid_namespace(void)
+{
+    return inode(AT_FDCWD, "/proc/self/ns/pid", 0);
+}

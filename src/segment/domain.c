@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+#include "segment/member.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/base.h"
+
+/*
+ * Which domain an address is in, and the caller's membership of it.
+ *
+ * All that a fork must not carry over is in one page which the kernel wipes in
+ * the child: the number that validates every thread's cache, and the mutex of
+ * this file. A mutex of zeroes is a free one, with every libc we know. So a
+ * child that was forked while another thread held it finds it free; what the
+ * mutex guards is changed by single stores, and is whole at any moment.
+ */
+struct page {
+    /* Objects stand at the begin of pages more often than elsewhere, and a CPU
+     * takes what stands at the same place of two pages for the same. */
+    uint64_t unused[7];
+    uint64_t process;
+    pthread_mutex_t mutex;
+};
+
+static const uint64_t nobody;
+const uint64_t *rip__process = &nobody;
+__thread struct rip__near rip__near;
+
+/* Memberships of this thread, and in which lineage of forks it got them. */
+static __thread struct {
+    uint64_t lineage;
+    struct rip__me *first;
+} mine __attribute__((tls_model("initial-exec")));
+
+enum { DOMAINS = 64 };
+
+static struct page *page;
+static struct rip__domain *table[DOMAINS]; /* segments; gaps are NULL */
+static struct rip__domain *own;            /* NULL: not made yet */
+static uint64_t changes; /* the last value that `process` had */
+static uint64_t lineage; /* how many forks lie behind us, and 1 */
+static pthread_key_t at_end;
+
+static void thread_ends(void *unused)
+{
+    (void)unused;
+    rip__leave_all();
+}
+
+/* Every cache is void from now on. */
+static void change(void)
+{
+    __atomic_store_n(&page->process, ++changes, __ATOMIC_RELEASE);
+}
+
+static int make_page(void)
+{
+    struct page *p = rip__os_wiped_map(rip__os_page());
+    if (!p)
+        return -ENOMEM;
+    if (pthread_key_create(&at_end, thread_ends) != 0) {
+        rip__os_unmap(p, rip__os_page());
+        return -EAGAIN;
+    }
+    page = p;
+    __atomic_store_n(&rip__process, &p->process, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* The page, once in the life of a program and of all its forks. */
+static int ensure_page(void)
+{
+    static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
+    int r = 0;
+    if (__atomic_load_n(&rip__process, __ATOMIC_ACQUIRE) != &nobody)
+        return 0;
+    pthread_mutex_lock(&first);
+    if (!page)
+        r = make_page();
+    pthread_mutex_unlock(&first);
+    return r;
+}
+
+/* ---- the program's own domain ----------------------------------------- */
+
+enum { OWN_STRIDE = 4096, OWN_SLOTS = RIP__SLOTS_MAX, OWN_SLOTS_LEAST = 256 };
+
+static struct rip__domain *make_own(void)
+{
+    static struct rip__domain d = { .stride = OWN_STRIDE, .fd = -1, .refs = 1 };
+    for (uint32_t n = OWN_SLOTS; !d.base && n >= OWN_SLOTS_LEAST; n /= 2) {
+        d.n_slots = n;
+        d.size = (size_t)n * OWN_STRIDE;
+        d.base = rip__os_wiped_map(d.size);
+    }
+    if (!d.base)
+        return NULL;
+    rip__roll(&d)->slots_used = 1;
+    return &d;
+}
+
+/* In a fork's child all of it is zero: nobody is a member. */
+static void begin_lineage(void)
+{
+    lineage++;
+    if (own)
+        rip__roll(own)->slots_used = 1;
+    change();
+}
+
+static int begin(void)
+{
+    int r = ensure_page();
+    if (r < 0)
+        return r;
+    if (rip__load(&page->process) != 0)
+        return 0;
+    pthread_mutex_lock(&page->mutex);
+    if (page->process == 0)
+        begin_lineage();
+    pthread_mutex_unlock(&page->mutex);
+    return 0;
+}
+
+static struct rip__domain *own_domain(void)
+{
+    if (begin() < 0)
+        return NULL;
+    if (!rip__load(&own)) {
+        pthread_mutex_lock(&page->mutex);
+        if (!own)
+            rip__store(&own, make_own());
+        pthread_mutex_unlock(&page->mutex);
+    }
+    return rip__load(&own);
+}
+
+uint64_t rip__first_generation(const struct rip__domain *d)
+{
+    /* An identity of the program's own domain that was copied by a fork, in
+     * a lock, must not come to mean a member of the child. */
+    return d->shared ? 0 : (lineage & 0xffff) << 24;
+}
+
+/* ---- segments --------------------------------------------------------- */
+
+int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret)
+{
+    int r = begin();
+    if (r < 0)
+        return r;
+    struct rip__domain *d = rip__alloc(sizeof *d);
+    if (!d)
+        return -ENOMEM;
+    *d = *from;
+    d->refs = 1;
+    pthread_mutex_lock(&page->mutex);
+    int i = 0;
+    while (i < DOMAINS && table[i])
+        i++;
+    if (i < DOMAINS) {
+        __atomic_store_n(&table[i], d, __ATOMIC_RELEASE);
+        change();
+    }
+    pthread_mutex_unlock(&page->mutex);
+    if (i == DOMAINS) {
+        rip__free(d);
+        return -EMFILE;
+    }
+    *ret = d;
+    return 0;
+}
+
+void rip__domain_remove(struct rip__domain *d)
+{
+    if (begin() < 0)
+        return;
+    rip__leave(d);
+    pthread_mutex_lock(&page->mutex);
+    for (int i = 0; i < DOMAINS; i++)
+        if (table[i] == d)
+            __atomic_store_n(&table[i], NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->removed, 1, __ATOMIC_RELEASE);
+    change();
+    pthread_mutex_unlock(&page->mutex);
+    rip__domain_unref(d);
+}
+
+void rip__domain_unref(struct rip__domain *d)
+{
+    if (d->shared && __atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        rip__free(d);
+}
+
+int rip__back(const struct rip__domain *d, size_t offset, size_t len)
+{
+    struct rip__os_memory m;
+    int r = rip__os_memory_back(d->base + offset, len);
+    if (r != -EOPNOTSUPP)
+        return r;
+    r = rip__os_memory_look(d->fd, &m);
+    if (r < 0 || m.device != d->device || m.inode != d->inode)
+        return -ENOMEM;
+    return rip__os_back(d->fd, offset, len) < 0 ? -ENOMEM : 0;
+}
+
+static struct rip__domain *segment_of(const void *object)
+{
+    for (int i = 0; i < DOMAINS; i++) {
+        struct rip__domain *d = __atomic_load_n(&table[i], __ATOMIC_ACQUIRE);
+        if (d && (uintptr_t)object - (uintptr_t)d->base < d->size)
+            return d;
+    }
+    return NULL;
+}
+
+bool rip__is_shared(const void *object)
+{
+    return segment_of(object) != NULL;
+}
+
+struct rip__domain *rip__domain_of(const void *object)
+{
+    struct rip__domain *d = segment_of(object);
+    return d ? d : own_domain();
+}
+
+void *rip__object(const struct rip__domain *d, uint64_t key, size_t size)
+{
+    if (!d->shared)
+        return (void *)(uintptr_t)key; /* nobody else wrote it */
+    if (key >= d->size || size > d->size - key || key % 8 != 0)
+        return NULL;
+    return d->base + key;
+}
+
+/* ---- memberships of this thread --------------------------------------- */
+
+/* After a fork the list is a copy of what the parent's thread had. */
+static struct rip__me **own_list(void)
+{
+    if (mine.lineage != lineage) {
+        while (mine.first) {
+            struct rip__me *me = mine.first;
+            mine.first = me->next;
+            rip__member_forget(me);
+        }
+        mine.lineage = lineage;
+        rip__near = (struct rip__near){ 0 };
+    }
+    return &mine.first;
+}
+
+static struct rip__me *find_mine(const struct rip__domain *d)
+{
+    struct rip__me *me = *own_list();
+    while (me && me->domain != d)
+        me = me->next;
+    return me;
+}
+
+/* The addresses around `object` that are in no segment. */
+static void gap_around(uintptr_t object, uintptr_t *lo, uintptr_t *end)
+{
+    *lo = 0;
+    *end = UINTPTR_MAX;
+    for (int i = 0; i < DOMAINS; i++) {
+        const struct rip__domain *d = table[i];
+        uintptr_t base = d ? (uintptr_t)d->base : 0;
+        if (d && base > object && base < *end)
+            *end = base;
+        if (d && base <= object && base + d->size > *lo)
+            *lo = base + d->size;
+    }
+}
+
+/* `process` was read before the table: if it has changed since, the cache is
+ * void from the beginning. A signal handler may look at it at any moment: it
+ * is empty while it is written. */
+static void remember(const void *object, struct rip__me *me, uint64_t process)
+{
+    uintptr_t lo = (uintptr_t)me->domain->base, end = lo + me->domain->size;
+    if (!me->domain->shared)
+        gap_around((uintptr_t)object, &lo, &end);
+    rip__near.len = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    rip__near.lo = lo;
+    rip__near.process = process;
+    rip__near.me = me;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    rip__near.len = end - lo;
+}
+
+int rip__join_slowly(const void *object, struct rip__me **ret)
+{
+    int r = begin();
+    if (r < 0)
+        return r;
+    uint64_t process = rip__load(&page->process);
+    struct rip__domain *d = rip__domain_of(object);
+    if (!d)
+        return -ENOMEM;
+    struct rip__me *me = find_mine(d);
+    if (!me) {
+        r = rip__member_new(d, &me);
+        if (r < 0)
+            return r;
+        me->next = mine.first;
+        mine.first = me;
+        pthread_setspecific(at_end, &mine);
+    }
+    remember(object, me, process);
+    *ret = me;
+    return 0;
+}
+
+struct rip__me *rip__member(const void *object)
+{
+    if (rip__load_relaxed(rip__process) == 0 || mine.lineage != lineage)
+        return NULL;
+    const struct rip__domain *d = segment_of(object);
+    struct rip__me *me = mine.first;
+    while (me && me->domain != (d ? d : own))
+        me = me->next;
+    return me;
+}
+
+void rip__leave(const struct rip__domain *d)
+{
+    struct rip__me **at = own_list();
+    while (*at && (*at)->domain != d)
+        at = &(*at)->next;
+    struct rip__me *me = *at;
+    if (!me)
+        return;
+    *at = me->next;
+    rip__near = (struct rip__near){ 0 };
+    rip__member_end(me);
+}
+
+void rip__leave_all(void)
+{
+    if (begin() < 0)
+        return;
+    while (*own_list())
+        rip__leave(mine.first->domain);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "segment/segment.h"
+
+/*
+ * What the dead leave behind for others to mend. Each step may have been done
+ * before, or be done by somebody else just now, and says the same again; so
+ * whoever is killed in here leaves nothing that the next does not find.
+ *
+ * Locks need no step: they name their holder, and are taken over by who wants
+ * them.
+ */
+
+static bool is_still(const struct rip__slot *slot, uint64_t claim)
+{
+    return rip__load(&slot->claim) == claim;
+}
+
+static bool is_waited_for(const struct rip__domain *d, uint64_t key)
+{
+    uint32_t used = rip__slots_used(d);
+    for (uint32_t i = 1; i < used; i++) {
+        const struct rip__slot *slot = rip__slot(d, i);
+        uint64_t claim = rip__load(&slot->claim);
+        if (rip__phase(claim) == RIP__LIVE && rip__load(&slot->wait) == key &&
+            !rip__is_dead(d, rip__identity(rip__generation(claim), i)))
+            return true;
+    }
+    return false;
+}
+
+/* Who goes of its own accord while nobody waits leaves no gap that somebody
+ * else cannot fill. */
+static bool may_leave(const struct rip__domain *d, const struct rip__slot *slot,
+                      enum rip__mark_kind kind)
+{
+    return kind == RIP__PARTY && (rip__load(&slot->left) != 0 || !d->shared);
+}
+
+/* A party is gone, and nobody will ever come in its place. If it may leave, the
+ * object is not even looked at without one who is in a wait there, as its
+ * memory may be gone; and who is there may be on its way out. The slot is
+ * looked at once more between the word and the swap: a sweep that was stopped
+ * for long must not break what has begun since. */
+static void break_fellowship(const struct rip__domain *d, uint32_t index,
+                             uint64_t claim, struct rip__fellowship *f,
+                             unsigned incarnation, bool quietly)
+{
+    const struct rip__slot *slot = rip__slot(d, index);
+    uint64_t word = rip__load(&f->word);
+    while (!(word & RIP__BROKEN)) {
+        bool other = (rip__load(&f->incarnation) & 0x1fff) != incarnation;
+        bool leaves = quietly && !(word & RIP__WAITERS);
+        if (other || leaves || !is_still(slot, claim))
+            return;
+        uint64_t none = 0, who = rip__identity(rip__generation(claim), index);
+        rip__cas(&f->culprit, &none, who);
+        if (rip__cas(&f->word, &word, word | RIP__BROKEN))
+            break;
+    }
+    rip__wake(d->shared, rip__low(&f->word), RIP__ALL);
+}
+
+static void break_marked(const struct rip__domain *d, uint32_t index,
+                         uint64_t claim)
+{
+    const struct rip__slot *slot = rip__slot(d, index);
+    uint32_t n = rip__load(&slot->n_marks);
+    for (uint32_t i = 0; i < n && i < RIP__MARKS; i++) {
+        enum rip__mark_kind kind;
+        uint64_t key;
+        unsigned incarnation;
+        if (!rip__mark_read(rip__load(&slot->marks[i]), &kind, &key,
+                            &incarnation) ||
+            (kind != RIP__PARTY && kind != RIP__PLEDGED) ||
+            (may_leave(d, slot, kind) && !is_waited_for(d, key)))
+            continue;
+        struct rip__fellowship *f = rip__object(d, key, sizeof *f);
+        if (f)
+            break_fellowship(d, index, claim, f, incarnation,
+                             may_leave(d, slot, kind));
+    }
+}
+
+static void note_time(struct rip__slot *slot)
+{
+    uint64_t *died = (uint64_t *)(void *)&slot->died;
+    uint64_t none = 0;
+    rip__cas(died, &none, (uint64_t)rip__os_clock());
+}
+
+static bool is_claimer_gone(uint64_t claim)
+{
+    return rip__os_tid_is_gone(rip__claimer(claim));
+}
+
+/* `deep`: the kernel is asked, in case that the list of a member which seems
+ * alive was spoilt by others. */
+static bool is_dead(const struct rip__domain *d, uint32_t index, uint64_t claim,
+                    bool deep)
+{
+    const struct rip__slot *slot = rip__slot(d, index);
+    uint64_t who = rip__identity(rip__generation(claim), index);
+    if (rip__phase(claim) == RIP__CLAIMED)
+        return is_claimer_gone(claim);
+    return deep || rip__load_relaxed(&slot->polled) ? rip__is_gone(d, who)
+                                                    : rip__is_dead(d, who);
+}
+
+static void free_slot(struct rip__slot *slot, uint64_t claim)
+{
+    /* No tid, and a phase of 0, which is RIP__FREE. */
+    rip__cas(&slot->claim, &claim, rip__generation(claim) << 24);
+}
+
+static void sweep_slot(struct rip__domain *d, uint32_t index, uint64_t claim)
+{
+    struct rip__slot *slot = rip__slot(d, index);
+    if (rip__phase(claim) == RIP__LIVE) {
+        note_time(slot);
+        break_marked(d, index, claim);
+        if (d->shared && !rip__count_sweep(d, index))
+            return; /* its process lives, and has the permits */
+    }
+    free_slot(slot, claim);
+}
+
+void rip__sweep(struct rip__domain *d)
+{
+    static uint32_t turn; /* each sweep looks deep at another slot */
+    uint32_t used = rip__slots_used(d);
+    uint32_t due = used > 1 ? 1 + rip__plus(&turn, 1) % (used - 1) : 0;
+    for (uint32_t i = 1; i < used; i++) {
+        uint64_t claim = rip__load(&rip__slot(d, i)->claim);
+        if (rip__phase(claim) != RIP__FREE && is_dead(d, i, claim, i == due))
+            sweep_slot(d, i, claim);
+    }
+}

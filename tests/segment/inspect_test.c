@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include <ripstop/lock.h>
+#include <ripstop/segment.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "segment/layout.h"
+
+#define MIB ((size_t)1 << 20)
+
+struct shared {
+    rip_lock a, b;
+    int ready;
+};
+
+static rip_segment *segment;
+static struct shared *shared;
+
+static void set_up(void)
+{
+    const struct rip_segment_options o = { .size = MIB, .members = 50 };
+    CHECK_OK(rip_segment_new(&segment, &o));
+    shared = rip_shared_alloc(segment, sizeof *shared);
+    CHECK(shared != NULL);
+    CHECK_OK(rip_segment_name(segment, &shared->a, "lock a"));
+}
+
+static void tear_down(void)
+{
+    rip_shared_free(segment, shared);
+    rip_segment_close(segment);
+}
+
+static void acquire(rip_lock *l)
+{
+    CHECK_INT(rip_lock_acquire(l, RIP_FOREVER), >=, 0);
+}
+
+/* A child that holds one of the locks and waits for the other. */
+static pid_t start(rip_lock *held, rip_lock *wanted, const char *name)
+{
+    int before = shared->ready;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(rip_segment_name_me(segment, name));
+        if (held)
+            acquire(held);
+        __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
+        while (wanted && __atomic_load_n(&wanted->word, __ATOMIC_ACQUIRE) == 0)
+            sched_yield();
+        if (wanted)
+            acquire(wanted);
+        for (;;)
+            pause();
+    }
+    while (__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST) == before)
+        sched_yield();
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    int status;
+    kill(pid, SIGKILL);
+    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+}
+
+static struct rip_segment_report *report_now(void)
+{
+    struct rip_segment_report *r;
+    CHECK_OK(rip_segment_inspect(&r, segment));
+    return r;
+}
+
+static const struct rip_segment_member *find(const struct rip_segment_report *r,
+                                             const char *name)
+{
+    for (size_t i = 0; i < r->n_members; i++)
+        if (strcmp(r->members[i].name, name) == 0)
+            return &r->members[i];
+    FAIL("no member is called %s", name);
+}
+
+/* A report in which so many members wait. */
+static struct rip_segment_report *report_when(unsigned waiting)
+{
+    for (;;) {
+        struct rip_segment_report *r = report_now();
+        unsigned n = 0;
+        for (size_t i = 0; i < r->n_objects; i++)
+            n += r->objects[i].waiting;
+        if (n == waiting)
+            return r;
+        rip_segment_report_free(r);
+        sched_yield();
+    }
+}
+
+static const struct rip_segment_object *object_at(
+    const struct rip_segment_report *r, int index)
+{
+    CHECK_INT(index, >=, 0);
+    CHECK_INT(index, <, r->n_objects);
+    return &r->objects[index];
+}
+
+TEST(it_tells_who_holds_and_who_waits)
+{
+    set_up();
+    rip_time before = rip_time_now();
+    pid_t holder = start(&shared->a, NULL, "holder");
+    pid_t waiter = start(&shared->b, &shared->a, "waiter");
+    struct rip_segment_report *r = report_when(1);
+    const struct rip_segment_member *h = find(r, "holder");
+    const struct rip_segment_member *w = find(r, "waiter");
+    CHECK_INT(h->pid, ==, holder);
+    CHECK_INT(h->tid, ==, holder);
+    CHECK_INT(h->state, ==, RIP_MEMBER_ALIVE);
+    CHECK_STR(h->program, "inspect_test");
+    CHECK_INT(h->joined, >=, before);
+    CHECK_INT(h->waits_for, ==, -1);
+    CHECK_INT(h->n_holds, ==, 1);
+    const struct rip_segment_object *a = object_at(r, h->holds[0]);
+    CHECK_STR(a->name, "lock a");
+    CHECK_INT(a->offset, ==, (unsigned char *)&shared->a - segment->base);
+    CHECK_INT(a->waiting, ==, 1);
+    CHECK(&r->members[a->holder] == h);
+    CHECK(object_at(r, w->waits_for) == a);
+    CHECK_INT(w->waits_since, >=, before);
+    CHECK_STR(object_at(r, w->holds[0])->name, "");
+    CHECK_INT(r->cycles, ==, 0);
+    CHECK_STR(r->name, "(anonymous)");
+    CHECK_INT(r->stats.members, ==, 3);
+    CHECK_INT(r->stats.members_max, ==, 50);
+    CHECK_INT(r->stats.size, ==, MIB);
+    rip_segment_report_free(r);
+    end(holder);
+    end(waiter);
+    tear_down();
+}
+
+TEST(members_that_wait_in_a_circle_are_told)
+{
+    set_up();
+    pid_t one = start(&shared->a, &shared->b, "one");
+    pid_t two = start(&shared->b, &shared->a, "two");
+    pid_t three = start(NULL, &shared->a, "three");
+    struct rip_segment_report *r = report_when(3);
+    CHECK_INT(r->cycles, ==, 1);
+    CHECK_INT(find(r, "one")->cycle, ==, 1);
+    CHECK_INT(find(r, "two")->cycle, ==, 1);
+    CHECK_INT(find(r, "three")->cycle, ==, 0);
+    rip_segment_report_free(r);
+    end(two); /* so one gets what it held, and three goes on waiting */
+    r = report_when(1);
+    CHECK_INT(r->cycles, ==, 0);
+    rip_segment_report_free(r);
+    end(one);
+    end(three);
+    tear_down();
+}
+
+TEST(the_dead_are_told_with_what_they_held)
+{
+    set_up();
+    pid_t pid = start(&shared->a, NULL, "victim");
+    kill(pid, SIGSTOP);
+    CHECK_INT(waitpid(pid, NULL, WUNTRACED), ==, pid);
+    struct rip_segment_report *r = report_now();
+    CHECK_INT(find(r, "victim")->state, ==, RIP_MEMBER_STOPPED);
+    rip_segment_report_free(r);
+    end(pid);
+    r = report_now();
+    const struct rip_segment_member *v = find(r, "victim");
+    CHECK_INT(v->state, ==, RIP_MEMBER_DEAD);
+    CHECK_INT(v->pid, ==, pid);
+    CHECK_STR(object_at(r, v->holds[0])->name, "lock a");
+    CHECK_INT(r->stats.members, ==, 1);
+    rip_segment_report_free(r);
+    tear_down();
+}
+
+static void *leave(void *unused)
+{
+    CHECK_OK(rip_segment_name_me(segment, "thread"));
+    return unused;
+}
+
+TEST(who_has_left_is_not_called_dead)
+{
+    pthread_t t;
+    set_up();
+    CHECK_INT(pthread_create(&t, NULL, leave, NULL), ==, 0);
+    CHECK_INT(pthread_join(t, NULL), ==, 0);
+    struct rip_segment_report *r = report_now();
+    CHECK_INT(find(r, "thread")->state, ==, RIP_MEMBER_LEFT);
+    rip_segment_report_free(r);
+    tear_down();
+}
+
+TEST(names_of_objects_come_and_go_with_them)
+{
+    set_up();
+    char *p = rip_shared_alloc(segment, 100000);
+    CHECK_OK(rip_segment_name(segment, p, "all of it"));
+    CHECK_OK(rip_segment_name(segment, p + 50000, "a part"));
+    CHECK_OK(rip_segment_name(segment, p + 50000, "the part"));
+    struct rip_segment_report *r = report_now();
+    CHECK_INT(r->n_objects, ==, 3);
+    rip_segment_report_free(r);
+    CHECK_OK(rip_segment_name(segment, p, NULL));
+    r = report_now();
+    CHECK_INT(r->n_objects, ==, 2);
+    CHECK_STR(r->objects[0].name, "lock a");
+    CHECK_STR(r->objects[1].name, "the part");
+    rip_segment_report_free(r);
+    rip_shared_free(segment, p);
+    r = report_now();
+    CHECK_INT(r->n_objects, ==, 1);
+    rip_segment_report_free(r);
+    CHECK_ERR(rip_segment_name(segment, p, "gone"), -ENOENT);
+    CHECK_ERR(rip_segment_name(segment, &p, "elsewhere"), -ENOENT);
+    CHECK_ERR(rip_segment_name(segment, shared, "\x1b[1m"), -EINVAL);
+    tear_down();
+}
+
+TEST(there_is_an_end_to_names)
+{
+    set_up();
+    char *p = rip_shared_alloc(segment, 4096), name[20];
+    void *q;
+    for (int i = 0; i < RIP__NAMES - 1; i++) {
+        snprintf(name, sizeof name, "name %d", i);
+        CHECK_OK(rip_segment_name(segment, p + i, name));
+    }
+    CHECK_ERR(rip_segment_name(segment, p + 4000, "more"), -ENOMEM);
+    struct rip_segment_stats before, after;
+    rip_segment_stats(segment, &before);
+    CHECK_ERR(rip_segment_get(&q, segment, "more", 10000), -ENOMEM);
+    CHECK_ERR(rip_segment_get(&q, segment, "more", 10), -ENOMEM);
+    rip_segment_stats(segment, &after);
+    CHECK_INT(after.used - before.used, <=, 4096);
+    CHECK_OK(rip_segment_name(segment, p + 1, NULL));
+    CHECK_INT(rip_segment_get(&q, segment, "more", 10), ==, 1);
+    rip_shared_free(segment, q);
+    rip_shared_free(segment, p);
+    CHECK_INT(rip_segment_get(&q, segment, "more", 10), ==, 1);
+    tear_down();
+}
+
+/* One who is no member, and has not mapped it. */
+TEST(another_process_can_be_looked_at)
+{
+    struct rip_segment_report *r;
+    set_up();
+    pid_t pid = start(&shared->a, NULL, "holder");
+    end(start(NULL, NULL, "gone"));
+    int n = 0, e;
+    while ((e = rip_segment_inspect_pid(&r, pid, (unsigned)n)) == 0) {
+        CHECK_STR(object_at(r, find(r, "holder")->holds[0])->name, "lock a");
+        rip_segment_report_free(r);
+        n++;
+    }
+    CHECK_INT(e, ==, -ENOENT);
+    CHECK_INT(n, ==, 1);
+    end(pid);
+    CHECK_ERR(rip_segment_inspect_pid(&r, pid, 0), -ESRCH);
+    CHECK_ERR(rip_segment_inspect_pid(&r, 0, 0), -ESRCH);
+    CHECK_ERR(rip_segment_inspect_pid(&r, -1, 0), -ESRCH);
+    tear_down();
+}
+
+TEST(a_named_one_can_be_looked_at)
+{
+    char name[40];
+    int fd[2];
+    struct rip_segment_report *r;
+    snprintf(name, sizeof name, "test-%d", (int)getpid());
+    CHECK_ERR(rip_segment_inspect_name(&r, name), -ENOENT);
+    CHECK_INT(pipe(fd), ==, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        rip_segment *s;
+        void *p;
+        CHECK_OK(rip_segment_open(&s, name, NULL));
+        CHECK_OK(rip_segment_get(&p, s, "state", 100));
+        CHECK_INT(write(fd[1], "", 1), ==, 1);
+        for (;;)
+            pause();
+    }
+    char c;
+    CHECK_INT(read(fd[0], &c, 1), ==, 1);
+    CHECK_OK(rip_segment_inspect_name(&r, name));
+    CHECK_STR(r->name, name);
+    CHECK_INT(r->n_members, ==, 1);
+    CHECK_INT(r->members[0].pid, ==, pid);
+    CHECK_STR(r->objects[0].name, "state");
+    rip_segment_report_free(r);
+    end(pid);
+    CHECK_ERR(rip_segment_inspect_name(&r, name), -ENOENT);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+/* What is told may be nonsense then, and that is all. */
+TEST_WITH(scribbled_slots_do_no_harm, .deadline = 60)
+{
+    struct rip_segment_report *r;
+    set_up();
+    unsigned seed = 1;
+    pid_t pid[4];
+    for (int i = 0; i < 4; i++)
+        pid[i] = start(i == 0 ? &shared->a : NULL, i ? &shared->a : NULL, "x");
+    for (int i = 0; i < 4; i++)
+        end(pid[i]);
+    int n = harness_rounds(300);
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < 50; k++) {
+            uint32_t slot = 2 + (uint32_t)rand_r(&seed) % 4;
+            size_t at = (size_t)rand_r(&seed) % 4096;
+            segment->base[slot * segment->layout.page + at] =
+                (unsigned char)rand_r(&seed);
+        }
+        if (rip_segment_inspect(&r, segment) == 0)
+            rip_segment_report_free(r);
+    }
+    tear_down();
+}
