@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Test of the test: bugs that are planted in a copy of the sources, one at a
+time, each of which the kill sweep has to find. Usage: mutants.py [WORD...],
+those whose name has such a word; --list only names them.
+
+A mutant is a text in a file, what stands there instead, and where the sweep
+looks for it. A text that is not there any more is an error: say what the same
+mistake would be now."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COPY = ROOT / "build-mutants"
+
+# name, file, text, instead, the words of the sweep
+MUTANTS = [
+    # ---- who is dead
+    ("nobody-is-dead", "src/segment/life.c",
+     "(rip__load(rip__life(d, rip__slot_of(who))) & RIP__OS_DIED) != 0;",
+     "false;", "lock"),
+    ("everyone-is-dead", "src/segment/life.c",
+     "return !is_member(d, who) ||", "return true ||", "lock"),
+    ("identity-without-generation", "src/segment/life.c",
+     "rip__identity(rip__generation(claim), index) == rip__who(who);",
+     "rip__slot_of(who) == index;", "lock"),
+    ("life-word-not-on-the-list", "src/segment/member.c",
+     "if (me->node)\n        rip__os_life_begin(me->node);", "", "lock"),
+    # ---- membership
+    ("live-before-introduced", "src/segment/member.c",
+     "    introduce(me->slot);\n"
+     "    me->slot->wanted = me->unfenced ? RIP__UNFENCED : 0;\n"
+     "    begin_life(me);\n"
+     "    me->id = rip__identity(generation, me->index);\n"
+     "    rip__store(claim, claim_word(generation, tid, RIP__LIVE));",
+     "    me->id = rip__identity(generation, me->index);\n"
+     "    rip__store(claim, claim_word(generation, tid, RIP__LIVE));\n"
+     "    introduce(me->slot);\n    begin_life(me);", "member join*"),
+    ("generation-stays", "src/segment/member.c",
+     "uint64_t next = (g > first ? g : first) + 1;",
+     "uint64_t next = (g > first ? g : first) + (g == 0);", "lock"),
+    ("leaves-without-a-word", "src/segment/member.c",
+     "    rip__store(life, RIP__OS_DIED);\n", "", "member"),
+    # ---- the sweep
+    ("sweep-frees-nothing", "src/segment/sweep.c",
+     "rip__cas(&slot->claim, &claim, rip__generation(claim) << 24 | RIP__FREE);",
+     "(void)slot;", "member"),
+    ("sweep-frees-first", "src/segment/sweep.c",
+     "    struct rip__slot *slot = rip__slot(d, index);\n"
+     "    if (rip__phase(claim) == RIP__LIVE) {",
+     "    struct rip__slot *slot = rip__slot(d, index);\n"
+     "    free_slot(slot, claim);\n"
+     "    if (rip__phase(claim) == RIP__LIVE) {", "permits"),
+    ("claimed-is-never-dead", "src/segment/sweep.c",
+     "return is_claimer_gone(claim);", "return false;", "member join*"),
+    ("sweep-forgets-permits", "src/segment/sweep.c",
+     "if (d->shared && !rip__count_sweep(d, index))", "if (false)", "permits"),
+    ("sweep-breaks-nothing", "src/segment/sweep.c",
+     "break_marked(d, index, claim);", "", "barrier"),
+    # ---- sleeping
+    ("never-looks-again", "src/segment/sleep.c",
+     "    int64_t wait = rip__look_again_ns;",
+     "    int64_t wait = RIP_FOREVER / 4;", "cond"),
+    # ---- lock
+    ("lock-recovers-by-store", "src/sync/lock.c",
+     "if (!rip__cas(&a->l->word, &word, a->me->id | (word & RIP__DAMAGED)))",
+     "if (dead ? (rip__store(&a->l->word, a->me->id), false)\n"
+     "             : !rip__cas(&a->l->word, &word, a->me->id |"
+     " (word & RIP__DAMAGED)))", "lock"),
+    ("lock-says-no-recovery", "src/sync/lock.c",
+     "return dead ? RIP_RECOVERED : 0;", "return 0;", "lock"),
+    ("lock-release-without-a-wake", "src/sync/lock.c",
+     "    if (rip__load_relaxed(&me->slot->wanted) != 0)\n"
+     "        wake_one(me, l);", "", "lock"),
+    ("lock-robs-the-slow", "src/sync/lock.c",
+     "if ((owner != 0 && !dead) || !may_take(a, word))",
+     "if ((owner != 0 && !dead && a->since == 0) || !may_take(a, word))",
+     "lock"),
+    ("lock-try-is-two-steps", "src/sync/lock.c",
+     "    if (!rip__cas(&l->word, &seen, me->id))\n        return false;",
+     "    if (rip__load(&l->word) != seen)\n        return false;\n"
+     "    rip__store(&l->word, me->id);", "lock"),
+    ("lock-sleepers-not-inherited", "src/sync/lock.c",
+     "    if (a->since == 0 && !dead && a->heir == 0)\n        return;",
+     "    if (a->me)\n        return;", "lock"),
+    # ---- once, event, condition, signals
+    ("once-done-before-it-is", "src/sync/once.c",
+     "    int code = fn(arg);\n", "    rip__store(&f->word, id | 0);\n"
+     "    rip__store(&f->word, DONE);\n    int code = fn(arg);\n"
+     "    rip__store(&f->word, id);\n", "once"),
+    ("once-waits-for-the-dead", "src/sync/once.c",
+     "*mine = who == 0 || rip__is_dead(me->domain, who);",
+     "*mine = who == 0;", "once"),
+    ("event-wakes-one", "src/sync/event.c",
+     "rip__low(&e->word), RIP__ALL);", "rip__low(&e->word), 1);", "event"),
+    ("event-without-epoch", "src/sync/event.c",
+     "return now & SET || now / EPOCH_ONE != then / EPOCH_ONE;",
+     "return now & SET;", "event"),
+    ("notify-changes-no-number", "src/sync/cond.c",
+     "(uint32_t)(number(*word) + STEP)", "(uint32_t)number(*word)", "cond"),
+    ("notify-without-a-wake", "src/sync/cond.c",
+     "        notify(c, n < RIP__ALL ? n : RIP__ALL);",
+     "        (void)notify;", "cond"),
+    ("signal-without-a-wake", "src/sync/sem.c",
+     "        if (word & RIP__WAITERS)\n"
+     "            rip__wake(rip__is_shared(s), rip__low(&s->word), n);", "",
+     "signals"),
+    # ---- permits
+    ("permit-without-an-intent", "src/segment/count.c",
+     "    if (change(l, with_name(to, &l->place, DONE, s)))\n"
+     "        return true;",
+     "    uint64_t w0 = l->word;\n"
+     "    if (rip__cas(&l->count->word, &w0, to))\n        return true;",
+     "permits"),
+    ("permit-not-settled", "src/segment/count.c",
+     "    settle(l);\n    return rip__cas(&l->count->word, &word, to);",
+     "    return rip__cas(&l->count->word, &word, to);", "permits"),
+    ("permit-given-twice", "src/segment/count.c",
+     "        count = 0;\n    return state(count, IDLE, s);",
+     "        count = count;\n    return state(count, IDLE, s);", "permits"),
+    ("permit-intent-counts-as-done", "src/segment/count.c",
+     "    l->base = outcome(s, kind_of(l->word) == DONE);\n"
+     "    if (is_decided(l->word, p, s))\n        return true;",
+     "    l->base = outcome(s, true);\n    return true;", "permits"),
+    # ---- barrier, latch
+    ("barrier-counts-before-its-mark", "src/sync/barrier.c",
+     "    if (!rip__mark(me, b, RIP__PARTY, incarnation))\n"
+     "        return -ENOMEM;", "", "barrier"),
+    ("latch-party-without-a-mark", "src/sync/latch.c",
+     "    rip__fellow_present(fellowship(l));\n"
+     "    if (!(rip__load(&l->word) & RIP__BROKEN))",
+     "    rip__unmark(me, mark);\n"
+     "    if (!(rip__load(&l->word) & RIP__BROKEN))", "latch"),
+]
+
+
+def run(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+
+
+def pattern(text):
+    """The same words, however they are laid out."""
+    return r"\s+".join(re.escape(w) for w in text.split())
+
+
+def prepare():
+    tree = COPY / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(
+        "build*", ".git"))
+    if run("meson", "setup", "--reconfigure", COPY / "build",
+           tree).returncode:
+        done = run("meson", "setup", COPY / "build", tree)
+        if done.returncode:
+            sys.exit(done.stdout)
+    return tree
+
+
+def build():
+    return run("ninja", "-C", str(COPY / "build"), "tests/kill/kill-sweep")
+
+
+def sweep(words):
+    """The first bad point; None: there is none."""
+    sweep_program = str(COPY / "build/tests/kill/kill-sweep")
+    base = [sweep_program, "--first", "--deadline=2", "--bad=1"]
+    words = words.split()
+    words += ["*"] * (3 - len(words))
+    for mode in ("[rsz][elot]*", "*"): # the quick ones first
+        more = words + [mode]
+        done = run(*base, "--pair-shallow=29", *more)
+        found = re.search(r"bad: kill-sweep (.*)\n\s*(.*)", done.stdout)
+        if found:
+            return f"{found.group(1)}: {found.group(2)}"
+        if done.returncode not in (0, 1):
+            return done.stdout[-200:]
+    return None
+
+
+def try_one(tree, mutant):
+    name, file, text, instead, words = mutant
+    path = tree / file
+    before = path.read_text()
+    after, n = re.subn(pattern(text), lambda _: instead, before, count=1)
+    if n == 0:
+        return False, f"its text is not in {file} any more"
+    path.write_text(after)
+    try:
+        done = build()
+        if done.returncode:
+            return False, "does not compile:\n" + done.stdout[-800:]
+        found = sweep(words)
+        return found is not None, found or "SURVIVES"
+    finally:
+        path.write_text(before)
+
+
+def main():
+    words = [w for w in sys.argv[1:] if w != "--list"]
+    chosen = [m for m in MUTANTS
+              if not words or any(w in m[0] for w in words)]
+    if "--list" in sys.argv:
+        print("\n".join(m[0] for m in chosen))
+        return 0
+    tree = prepare()
+    caught = 0
+    for mutant in chosen:
+        good, what = try_one(tree, mutant)
+        caught += good
+        print(f"{'caught' if good else 'NOT   '}  {mutant[0]:32} {what}",
+              flush=True)
+    print(f"{caught} of {len(chosen)} mutants caught")
+    return 0 if caught == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
