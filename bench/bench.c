@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 
+#include <assert.h>
 #include <fnmatch.h>
 #include <gnu/libc-version.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 
 #include <ripstop/ripstop.h>
 
-enum { MAX_SAMPLES = 64 };
+enum { MAX_SAMPLES = 64, MAX_FIGURES = 64 };
 
 /* Of a figure, and of the program: its exit status is the worst of them. */
 enum outcome { REACHED = 0, MISSED = 1, FAILED = 2 };
@@ -263,10 +264,9 @@ static const struct {
     const char *name;
     double size;
 } units[] = {
-    [BENCH_NS] = { "ns", 1 },
-    [BENCH_US] = { "us", 1e3 },
-    [BENCH_MS] = { "ms", 1e6 },
-    [BENCH_MIB] = { "MiB", 1 << 20 },
+    [BENCH_NS] = { "ns", 1 },           [BENCH_US] = { "us", 1e3 },
+    [BENCH_MS] = { "ms", 1e6 },         [BENCH_MIB] = { "MiB", 1 << 20 },
+    [BENCH_NS_OF_1000] = { "ns", 1e3 }, [BENCH_PER_SECOND] = { "/s", 1 },
 };
 
 static void print_value(double value, enum bench_unit unit)
@@ -398,4 +398,18 @@ int bench_main(const struct bench *b, int argc, char **argv)
         worst = o > worst ? o : worst;
     }
     return (int)worst;
+}
+
+int bench_topics(void (*facts)(void), const struct bench_topic *topics, int n,
+                 int argc, char **argv)
+{
+    struct bench_figure figures[MAX_FIGURES];
+    struct bench b = { .print_facts = facts, .figures = figures };
+    for (int i = 0; i < n; i++) {
+        size_t count = (size_t)topics[i].count;
+        assert(b.count + topics[i].count <= MAX_FIGURES);
+        memcpy(figures + b.count, topics[i].figures, count * sizeof *figures);
+        b.count += topics[i].count;
+    }
+    return bench_main(&b, argc, argv);
 }

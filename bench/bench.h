@@ -30,8 +30,16 @@ struct bench_side {
     const void *arg;
 };
 
-/* What samples are printed in; they are taken in nanoseconds or in bytes. */
-enum bench_unit { BENCH_NS, BENCH_US, BENCH_MS, BENCH_MIB };
+/* What samples are printed in; they are taken in nanoseconds, in bytes, or in
+ * what is named here. */
+enum bench_unit {
+    BENCH_NS,
+    BENCH_US,
+    BENCH_MS,
+    BENCH_MIB,
+    BENCH_NS_OF_1000, /* nanoseconds that a thousand took: printed for one */
+    BENCH_PER_SECOND
+};
 
 struct bench_figure {
     const char *name; /* by which it is chosen */
@@ -63,6 +71,16 @@ int bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The path of `name`, which is relative to the folder that this program lies
  * in. */
 void bench_path(char *path, size_t cap, const char *name);
+
+/* Figures that are in a file of their own. */
+struct bench_topic {
+    const struct bench_figure *figures;
+    int count;
+};
+
+/* As bench_main, with the figures of so many topics. */
+int bench_topics(void (*facts)(void), const struct bench_topic *topics, int n,
+                 int argc, char **argv);
 
 /* The whole of main: measures the figures that the arguments choose. Returns
  * the exit status: 0 when each goal was reached, 1 when one was missed, 2 when

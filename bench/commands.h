@@ -12,16 +12,11 @@
 
 /* ---- figures, by topic: one file each --------------------------------- */
 
-struct topic {
-    const struct bench_figure *figures;
-    int count;
-};
-
-extern const struct topic spawn_topic;       /* start and wait */
-extern const struct topic capture_topic;     /* a short output, kept */
-extern const struct topic communicate_topic; /* a gigabyte, in and out */
-extern const struct topic pipeline_topic;    /* a | b | c */
-extern const struct topic lines_topic;       /* output, line by line */
+extern const struct bench_topic spawn_topic;       /* start and wait */
+extern const struct bench_topic capture_topic;     /* a short output, kept */
+extern const struct bench_topic communicate_topic; /* a gigabyte, in and out */
+extern const struct bench_topic pipeline_topic;    /* a | b | c */
+extern const struct bench_topic lines_topic;       /* output, line by line */
 
 /* ---- commands_parent.c: the process that starts programs --------------- */
 

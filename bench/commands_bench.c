@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void print_versions(void)
 {
@@ -24,18 +22,9 @@ static void set_environment(void)
 
 int main(int argc, char **argv)
 {
-    enum { MOST = 64 };
-    const struct topic topics[] = { spawn_topic, capture_topic,
-                                    communicate_topic, pipeline_topic,
-                                    lines_topic };
-    struct bench_figure figures[MOST];
-    struct bench b = { .print_facts = print_versions, .figures = figures };
+    const struct bench_topic topics[] = { spawn_topic, capture_topic,
+                                          communicate_topic, pipeline_topic,
+                                          lines_topic };
     set_environment();
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
-        size_t n = (size_t)topics[i].count;
-        assert(b.count + topics[i].count <= MOST);
-        memcpy(figures + b.count, topics[i].figures, n * sizeof *figures);
-        b.count += topics[i].count;
-    }
-    return bench_main(&b, argc, argv);
+    return bench_topics(print_versions, topics, 5, argc, argv);
 }

@@ -96,5 +96,5 @@ static const struct bench_figure figures[] = {
     },
 };
 
-const struct topic capture_topic = { figures,
-                                     sizeof figures / sizeof *figures };
+const struct bench_topic capture_topic = { figures,
+                                           sizeof figures / sizeof *figures };

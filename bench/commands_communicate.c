@@ -268,5 +268,5 @@ static const struct bench_figure figures[] = {
     },
 };
 
-const struct topic communicate_topic = { figures,
-                                         sizeof figures / sizeof *figures };
+const struct bench_topic communicate_topic = { figures, sizeof figures /
+                                                            sizeof *figures };

@@ -92,4 +92,5 @@ static const struct bench_figure figures[] = {
     },
 };
 
-const struct topic lines_topic = { figures, sizeof figures / sizeof *figures };
+const struct bench_topic lines_topic = { figures,
+                                         sizeof figures / sizeof *figures };

@@ -168,5 +168,5 @@ static const struct bench_figure figures[] = {
     },
 };
 
-const struct topic pipeline_topic = { figures,
-                                      sizeof figures / sizeof *figures };
+const struct bench_topic pipeline_topic = { figures,
+                                            sizeof figures / sizeof *figures };

@@ -169,4 +169,5 @@ static const struct bench_figure figures[] = {
       1.2, SPAWN(ours_options, gib1), SPAWN(ours_options, small) },
 };
 
-const struct topic spawn_topic = { figures, sizeof figures / sizeof *figures };
+const struct bench_topic spawn_topic = { figures,
+                                         sizeof figures / sizeof *figures };
