@@ -2,8 +2,11 @@
 #include <ripstop/command.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -267,4 +270,49 @@ static void communicate_twice(void *arg)
 TEST_WITH(communicate_survives_every_fault, .deadline = 240)
 {
     CHECK_INT(fault_sweep(communicate_twice, NULL, NULL), >, 40);
+}
+
+/* ---- every option ----------------------------------------------------- */
+
+static void start_with_all(void *arg)
+{
+    const struct rip_command_options *o = arg;
+    struct rip_failure f = { 0 };
+    struct rip_command_options with = *o;
+    rip_command *c;
+    with.failure = &f;
+    int r = rip_command_start(&c, ARGV("true"), &with);
+    if (r < 0) {
+        CHECK(f.step != NULL);
+        CHECK_INT(f.code, ==, r);
+        return;
+    }
+    (void)rip_command_wait(c, NULL, RIP_FOREVER);
+    rip_command_free(c);
+}
+
+TEST_WITH(all_options_survive_every_fault, .deadline = 120)
+{
+    if (geteuid() != 0)
+        SKIP("needs root");
+    int fd = open("/bin/true", O_PATH | O_CLOEXEC);
+    struct rip_command_options o = {
+        .program_fd = &fd,
+        .cwd = "/",
+        .fds = (const struct rip_fd[]){ { 1, 5 }, { 2, 4 } },
+        .n_fds = 2,
+        .process_group = RIP_GROUP_SESSION,
+        .user = "nobody",
+        .groups = ARGV("1", "2"),
+        .umask = &(mode_t){ 0 },
+        .limits = (const struct rip_limit[]){ { RLIMIT_CORE, 0, 0 } },
+        .n_limits = 1,
+        .nice = 1,
+        .cpus = (const unsigned[]){ 0 },
+        .n_cpus = 1,
+        .no_new_privs = true,
+        .die_with_parent = true,
+    };
+    CHECK_INT(fault_sweep(start_with_all, &o, NULL), >, 60);
+    close(fd);
 }

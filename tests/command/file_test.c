@@ -28,19 +28,6 @@ static FILE *stream(rip_command *c, int which)
     return f;
 }
 
-/* All that is still to come of stdout; static memory. */
-static const char *rest(rip_command *c)
-{
-    static char text[200000];
-    size_t len = 0;
-    ssize_t n;
-    while ((n = CHECK_OK(rip_command_read(
-                c, 1, text + len, sizeof text - 1 - len, RIP_FOREVER))) > 0)
-        len += (size_t)n;
-    text[len] = 0;
-    return text;
-}
-
 TEST(both_outputs_are_read)
 {
     char text[64];
@@ -63,7 +50,7 @@ TEST(input_is_flushed_when_it_is_closed)
     FILE *in = stream(c, 0);
     CHECK_INT(fprintf(in, "%d and %s", 1, "two"), ==, 9);
     rip_command_close_input(c);
-    CHECK_STR(rest(c), "1 and two");
+    CHECK_STR(rest_of(c), "1 and two");
     CHECK_INT(end_of(c).code, ==, 0);
     rip_command_free(c);
 }
@@ -142,7 +129,7 @@ TEST(the_ways_to_write_are_one_after_the_other)
     fputs("3", in);
     CHECK_INT(rip_command_write(c, "4", 1, RIP_FOREVER), ==, 1);
     rip_command_close_input(c);
-    CHECK_STR(rest(c), "1234");
+    CHECK_STR(rest_of(c), "1234");
     rip_command_free(c);
 }
 
@@ -392,7 +379,7 @@ TEST(fclose_sends_what_is_not_sent)
     CHECK_ERR(rip_command_communicate(c, "", 0, &o, RIP_NOW), -ETIMEDOUT);
     rip_output_done(&o);
     CHECK_INT(fclose(in), ==, 0);
-    CHECK_STR(rest(c), "hello");
+    CHECK_STR(rest_of(c), "hello");
     rip_command_free(c);
 }
 
@@ -410,7 +397,7 @@ static void fork_and(void (*end)(rip_command *c))
     }
     CHECK_INT(waitpid(child, NULL, 0), ==, child);
     rip_command_close_input(c);
-    CHECK_STR(rest(c), "once");
+    CHECK_STR(rest_of(c), "once");
     rip_command_free(c);
 }
 
@@ -462,7 +449,8 @@ TEST(a_fork_that_frees_types_nothing)
     CHECK_INT(waitpid(child, NULL, 0), ==, child);
     CHECK_INT(rip_command_write(c, "one\n", 4, RIP_FOREVER), ==, 4);
     rip_command_close_input(c);
-    CHECK_STR(rest(c), "one\r\none\r\n"); /* what is typed, and what it says */
+    CHECK_STR(rest_of(c),
+              "one\r\none\r\n"); /* what is typed, and what it says */
     rip_command_free(c);
 }
 
@@ -483,7 +471,7 @@ TEST(a_fork_does_not_send_what_is_not_sent)
     }
     CHECK_INT(waitpid(child, NULL, 0), ==, child);
     rip_command_close_input(c);
-    CHECK_STR(rest(c), "once");
+    CHECK_STR(rest_of(c), "once");
     rip_command_free(c);
 }
 

@@ -24,19 +24,6 @@ static rip_command *popen_ok(const char *shell_command, const char *mode)
     return c;
 }
 
-/* All of its stdout; static memory. */
-static const char *output(rip_command *c)
-{
-    static char text[4096];
-    size_t len = 0;
-    ssize_t n;
-    while ((n = CHECK_OK(rip_command_read(
-                c, 1, text + len, sizeof text - 1 - len, RIP_FOREVER))) > 0)
-        len += (size_t)n;
-    text[len] = 0;
-    return text;
-}
-
 /* The program that was executed last: the child shares our memory until then.
  * Where it shares none (valgrind) nothing is seen. */
 static long (*next_call)(long nr, const long args[6]);
@@ -58,7 +45,7 @@ static char *outcome(const char *command, const char *mode)
     rip__seam.syscall = watch_exec;
     rip_command *c = popen_ok(command, mode);
     rip__seam.syscall = next_call;
-    const char *text = output(c);
+    const char *text = rest_of(c);
     struct rip_exit e = end_of(c);
     rip_command_free(c);
     rip_exit_format(&e, end, sizeof end);
@@ -197,7 +184,7 @@ static void set_path(const char *name, const char *more)
 static char *bash_words(void)
 {
     rip_command *c = popen_ok("bash -c 'compgen -k; compgen -b'", "r");
-    char *words = strdup(output(c));
+    char *words = strdup(rest_of(c));
     CHECK_INT(end_of(c).code, ==, 0);
     rip_command_free(c);
     return words;
@@ -310,7 +297,7 @@ TEST(directly_in_every_direction)
     rip_command *c = popen_ok("cat", "r+d");
     CHECK_INT(rip_command_write(c, "both\n", 5, RIP_FOREVER), ==, 5);
     rip_command_close_input(c);
-    CHECK_STR(output(c), "both\n");
+    CHECK_STR(rest_of(c), "both\n");
     CHECK(rip_exit_ok(&(struct rip_exit){ .how = end_of(c).how }));
     rip_command_free(c);
     c = popen_ok("cp /dev/stdin copy", "wd");
@@ -322,7 +309,7 @@ TEST(directly_in_every_direction)
     CHECK_STR(read_file("copy"), "in\n");
     unlink("copy");
     c = popen_ok("readlink /proc/self/fd/0", "rd");
-    CHECK_STR(output(c), "/dev/null\n");
+    CHECK_STR(rest_of(c), "/dev/null\n");
     rip_command_free(c);
 }
 

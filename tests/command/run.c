@@ -85,6 +85,18 @@ const char *await_line(rip_command *c)
     return text;
 }
 
+const char *rest_of(rip_command *c)
+{
+    static char text[200000];
+    size_t len = 0;
+    ssize_t n;
+    while ((n = CHECK_OK(rip_command_read(
+                c, 1, text + len, sizeof text - 1 - len, RIP_FOREVER))) > 0)
+        len += (size_t)n;
+    text[len] = 0;
+    return text;
+}
+
 bool is_alive(int pid)
 {
     char path[64], text[512] = "", *state;

@@ -38,6 +38,9 @@ struct rip_exit end_of(rip_command *c);
 /* Reads from stdout until there is a whole line, or more. */
 const char *await_line(rip_command *c);
 
+/* All that is still to come of stdout. Static memory. */
+const char *rest_of(rip_command *c);
+
 /* Whether a process is there and no zombie. */
 bool is_alive(int pid);
 

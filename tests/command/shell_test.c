@@ -41,26 +41,13 @@ static void withdraw_input(void)
     close(fd);
 }
 
-/* All of its stdout; static memory. */
-static const char *output(rip_command *c)
-{
-    static char text[4096];
-    size_t len = 0;
-    ssize_t n;
-    while ((n = CHECK_OK(rip_command_read(
-                c, 1, text + len, sizeof text - 1 - len, RIP_FOREVER))) > 0)
-        len += (size_t)n;
-    text[len] = 0;
-    return text;
-}
-
 /* ---- popen ------------------------------------------------------------ */
 
 TEST(popen_for_reading)
 {
     offer_input();
     rip_command *c = popen_ok("cat; echo $0 $((6 * 7)); exit 3", "r");
-    CHECK_STR(output(c), "sh 42\n");
+    CHECK_STR(rest_of(c), "sh 42\n");
     CHECK_INT(rip_command_write(c, "x", 1, RIP_NOW), ==, -EINVAL);
     CHECK_INT(end_of(c).code, ==, 3);
     rip_command_free(c);
@@ -85,7 +72,7 @@ TEST(popen_both_ways)
     rip_command *c = popen_ok("sort | tr a-z A-Z", "r+");
     fputs("b\na\n", rip_command_stream(c, 0));
     rip_command_close_input(c);
-    CHECK_STR(output(c), "A\nB\n");
+    CHECK_STR(rest_of(c), "A\nB\n");
     end_of(c);
     rip_command_free(c);
 }
@@ -109,7 +96,7 @@ TEST(a_command_gets_no_end_of_another_ones_pipes)
     rip_command *first = popen_ok("exec cat", "r+");
     rip_command *second = popen_ok("exec cat", "r+");
     rip_command_close_input(first);
-    CHECK_STR(output(first), "");
+    CHECK_STR(rest_of(first), "");
     CHECK_INT(end_of(first).code, ==, 0);
     rip_command_free(first);
     rip_command_free(second);
