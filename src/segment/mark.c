@@ -10,10 +10,10 @@
  */
 enum { KEY_BITS = 48, INCARNATION_BITS = 13 };
 
-static uint64_t make(const struct rip__me *me, const void *object,
+static uint64_t make(const struct rip__domain *d, const void *object,
                      enum rip__mark_kind kind, unsigned incarnation)
 {
-    uint64_t key = rip__key(me->domain, object);
+    uint64_t key = rip__key(d, object);
     uint64_t rest = (uint64_t)kind << INCARNATION_BITS |
                     (incarnation & ((1u << INCARNATION_BITS) - 1));
     return key | rest << KEY_BITS;
@@ -36,7 +36,7 @@ uint64_t *rip__mark(struct rip__me *me, const void *object,
         return NULL;
     if (i == n)
         rip__store(&slot->n_marks, n + 1);
-    rip__publish(&slot->marks[i], make(me, object, kind, incarnation));
+    rip__publish(&slot->marks[i], make(me->domain, object, kind, incarnation));
     return &slot->marks[i];
 }
 
@@ -49,10 +49,24 @@ static uint64_t *find(struct rip__slot *slot, uint64_t mark)
     return NULL;
 }
 
+bool rip__is_party(const struct rip__domain *d, const struct rip__fellowship *f,
+                   uint64_t who)
+{
+    uint32_t index = rip__slot_of(who);
+    if (index == 0 || index >= d->n_slots)
+        return false;
+    struct rip__slot *slot = rip__slot(d, index);
+    unsigned incarnation = rip__load(&f->incarnation);
+    bool marked = find(slot, make(d, f, RIP__PARTY, incarnation)) ||
+                  find(slot, make(d, f, RIP__PLEDGED, incarnation));
+    uint64_t generation = rip__generation(rip__load(&slot->claim));
+    return marked && rip__identity(generation, index) == rip__who(who);
+}
+
 uint64_t *rip__find_mark(const struct rip__me *me, const void *object,
                          enum rip__mark_kind kind, unsigned incarnation)
 {
-    return find(me->slot, make(me, object, kind, incarnation));
+    return find(me->slot, make(me->domain, object, kind, incarnation));
 }
 
 void rip__unmark(struct rip__me *me, uint64_t *mark)
@@ -68,7 +82,7 @@ uint64_t rip__next_marked(const struct rip__me *me, const void *object,
                           uint32_t *at)
 {
     const struct rip__domain *d = me->domain;
-    uint64_t mark = make(me, object, kind, incarnation);
+    uint64_t mark = make(me->domain, object, kind, incarnation);
     uint32_t used = rip__slots_used(d);
     for (uint32_t i = *at + 1; i < used; i++) {
         struct rip__slot *slot = rip__slot(d, i);

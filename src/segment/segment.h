@@ -351,6 +351,11 @@ uint64_t rip__next_marked(const struct rip__me *me, const void *object,
                           enum rip__mark_kind kind, unsigned incarnation,
                           uint32_t *at);
 
+/* Whether `who` is a party of the object as it is now, or was when it died: of
+ * the dead that can be told until another has the slot. */
+bool rip__is_party(const struct rip__domain *d, const struct rip__fellowship *f,
+                   uint64_t who);
+
 /* What a mark says; false: there is none. */
 bool rip__mark_read(uint64_t mark, enum rip__mark_kind *kind, uint64_t *key,
                     unsigned *incarnation);

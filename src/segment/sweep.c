@@ -36,6 +36,16 @@ static bool may_leave(const struct rip__domain *d, const struct rip__slot *slot,
     return kind == RIP__PARTY && (rip__load(&slot->left) != 0 || !d->shared);
 }
 
+/* The first to break it has done so. What a sweep that was stopped for long has
+ * noted of those before a reset is replaced. */
+static void note_culprit(const struct rip__domain *d, struct rip__fellowship *f,
+                         uint64_t who)
+{
+    uint64_t noted = rip__load(&f->culprit);
+    if (!rip__is_party(d, f, noted))
+        rip__cas(&f->culprit, &noted, who);
+}
+
 /* A party is gone, and nobody will ever come in its place. If it may leave, the
  * object is not even looked at without one who is in a wait there, as its
  * memory may be gone; and who is there may be on its way out. The slot is
@@ -52,8 +62,7 @@ static void break_fellowship(const struct rip__domain *d, uint32_t index,
         bool leaves = quietly && !(word & RIP__WAITERS);
         if (other || leaves || !is_still(slot, claim))
             return;
-        uint64_t none = 0, who = rip__identity(rip__generation(claim), index);
-        rip__cas(&f->culprit, &none, who);
+        note_culprit(d, f, rip__identity(rip__generation(claim), index));
         if (rip__cas(&f->word, &word, word | RIP__BROKEN))
             break;
     }

@@ -74,24 +74,23 @@ void rip__fellow_flag(struct rip__fellowship *f, uint32_t flags)
     rip__fellow_wake(f);
 }
 
-/* The slot of the dead is its report, until somebody else has it. */
+/* The slot of the dead is its report, until somebody else has it: so whether it
+ * is still the culprit's is looked at last. */
 int rip__fellow_culprit(const struct rip__fellowship *f,
                         struct rip_culprit *ret)
 {
     const struct rip__domain *d = rip__domain_of(f);
     uint64_t who = rip__who(rip__load(&f->culprit));
-    uint32_t index = rip__slot_of(who);
-    if (!(rip__load(&f->word) & RIP__BROKEN) || !d || index == 0 ||
-        index >= rip__slots_used(d))
+    if (!(rip__load(&f->word) & RIP__BROKEN) || !d || !rip__is_party(d, f, who))
         return -ESRCH;
-    const struct rip__slot *slot = rip__slot(d, index);
+    const struct rip__slot *slot = rip__slot(d, rip__slot_of(who));
     struct rip_culprit c = {
         .pid = (pid_t)rip__load_relaxed(&slot->pid),
         .tid = (pid_t)rip__load_relaxed(&slot->tid),
     };
     memcpy(c.name, slot->name, sizeof c.name);
     c.name[sizeof c.name - 1] = '\0';
-    if (rip__identity(rip__generation(rip__load(&slot->claim)), index) != who)
+    if (!rip__is_party(d, f, who))
         return -ESRCH;
     *ret = c;
     return 0;

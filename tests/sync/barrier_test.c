@@ -217,6 +217,23 @@ WORLD(a_party_of_an_earlier_epoch_is_killed, 0)
     CHECK_ERR(rip_barrier_wait(x.barrier, RIP_NOW), -EPIPE);
 }
 
+/* As a sweep leaves it that was stopped over a reset. */
+WORLD(a_culprit_from_before_a_reset_is_not_named, 0)
+{
+    only_woken();
+    struct player a[2];
+    rip_barrier *b = new_barrier(PROCESSES, 3);
+    start_waiting(a, 2, PROCESSES, b);
+    player_kill(&a[1]);
+    check_broken_by(b, a, 1, a[1].pid);
+    uint64_t earlier = b->culprit;
+    rip_barrier_reset(b);
+    b->culprit = earlier;
+    start_waiting(a, 2, PROCESSES, b);
+    player_kill(&a[1]);
+    check_broken_by(b, a, 1, a[1].pid);
+}
+
 /* Nobody waits when it is killed; who comes later is told. */
 WORLD(a_party_is_killed_while_nobody_waits, 0)
 {
