@@ -21,8 +21,9 @@
  * the entry that they take. So our own `prev` is never followed.
  */
 
-/* A list on which nobody's death can be waited for is worse than none. */
-enum { ENTRIES_MAX = 2048, DISTANCE_MIN = 12, DISTANCE_MAX = 120 };
+/* The kernel looks at 2048 entries, but a thread may lock more mutexes: its own
+ * node has to be found behind these too. */
+enum { ENTRIES_MAX = 1 << 20, DISTANCE_MIN = 12, DISTANCE_MAX = 120 };
 
 static struct robust_list *entry(struct robust_list *raw)
 {

@@ -104,7 +104,6 @@ static uint64_t new_room(struct rip__work *w, unsigned class)
     }
     for (size_t k = 0; k < RIP__LENGTH(u->bits); k++)
         rip__store_relaxed(&u->bits[k], 0);
-    rip__store_relaxed(&u->named, 0);
     rip__store(&u->word, rip__unit_word(RIP__UNIT_SMALL, class, 1));
     w->map[i] = (uint8_t) class;
     return (uint64_t)i;
@@ -205,7 +204,6 @@ static bool clear_run(struct rip_segment *s, uint64_t unit, uint64_t n)
 
 static void mark_made(struct rip__unit *u, uint64_t n)
 {
-    rip__store_relaxed(&u->named, 0);
     rip__store(&u->word, rip__unit_word(RIP__UNIT_RUN, 0, n));
 }
 
@@ -249,15 +247,25 @@ static void *new_run_within(struct rip__work *w, size_t size,
     return block;
 }
 
+/* After the block is gone: names without a block are sifted out after a death,
+ * a block without its name would be lost. */
+static void forget_names(struct rip__work *w, const struct rip__block *b)
+{
+    if (rip__load_relaxed(&w->units[b->unit].named))
+        rip__names_forget(w, b->begin, b->size);
+}
+
 /* Goes out of the heap meanwhile, where it takes long: false, if there was no
  * way back. Then it stays ours, and is free when we are dead. */
 static bool free_run(struct rip__work *w, const struct rip__block *b)
 {
     const uint64_t n = b->size / RIP__UNIT_SIZE;
     struct rip__unit *u = &w->units[b->unit];
+    rip__store(&u->owner, w->me->id);
+    rip__store(&u->word, rip__unit_word(RIP__UNIT_CLAIMED, 0, n));
+    rip__store_relaxed(&w->s->header->heap.stirred, 1);
+    forget_names(w, b);
     if (b->size >= LARGE) {
-        rip__store(&u->owner, w->me->id);
-        rip__store(&u->word, rip__unit_word(RIP__UNIT_CLAIMED, 0, n));
         rip__heap_leave(w);
         drop_pages(w->s, b->unit, n);
         if (rip__heap_enter(w, w->s) < 0)
@@ -362,12 +370,12 @@ static void free_within(struct rip_segment *s, const void *p)
         rip__heap_leave(&w);
         return;
     }
-    if (rip__load_relaxed(&w.units[b.unit].named))
-        rip__names_forget(&w, b.begin, b.size);
-    if (b.class)
+    if (b.class) {
         free_small(&w, &b);
-    else if (!free_run(&w, &b))
+        forget_names(&w, &b);
+    } else if (!free_run(&w, &b)) {
         return;
+    }
     rip__heap_leave(&w);
 }
 

@@ -55,8 +55,9 @@ static void sleep_on(struct rip__me *me, uint64_t *lock, uint64_t seen)
     (void)rip__sleep(me, &s, RIP_FOREVER);
 }
 
-/* 1: its last holder has died. The word is that of a lock, see
- * docs/crash-safety.md; who has slept cannot know whether others still do. */
+/* 1: its last holder has died. The word: who holds it, and WAITERS,
+ * which tells the release to wake one; who has slept cannot know whether others
+ * still do, and so takes it with WAITERS. */
 static int acquire(struct rip__me *me, uint64_t *lock)
 {
     uint64_t slept = 0;
@@ -148,6 +149,7 @@ static uint64_t put_in_order(struct rip__work *w, uint64_t i)
         keep = count_bits(u) > 0;
     } else if (kind == RIP__UNIT_CLAIMED && keep) {
         keep = !rip__is_gone(w->s->domain, rip__load(&u->owner));
+        rip__store_relaxed(&heap_of(w->s)->stirred, 1); /* it may die yet */
     } else if (kind != RIP__UNIT_RUN || !keep) {
         keep = false;
         if (word != 0)
@@ -249,6 +251,7 @@ static int64_t try_claim(struct rip__work *w, uint64_t n)
     struct rip__unit *u = &w->units[i];
     if (n > w->s->layout.n_units - i || !grow(w, i + n))
         return -1;
+    rip__store_relaxed(&u->named, 0);
     rip__store(&u->owner, w->me->id);
     rip__store(&u->word, rip__unit_word(RIP__UNIT_CLAIMED, 0, n));
     memset(w->map + i, RIP__MAP_USED, n);

@@ -167,12 +167,11 @@ static int name_object(struct rip__work *w, const void *object,
     if (key >= w->s->layout.size || !rip__block_of(w, object, &b))
         return -ENOENT;
     struct rip__name *old = find_key(w->s, key);
+    if (name && !add(w, b.unit, key, b.begin + b.size - key, name))
+        return -ENOMEM;
     if (old)
         rip__store(&old->key, 0);
-    if (!name)
-        return 0;
-    size_t size = b.begin + b.size - key;
-    return add(w, b.unit, key, size, name) ? 0 : -ENOMEM;
+    return 0;
 }
 
 int rip_segment_name(rip_segment *s, const void *object, const char *name)

@@ -115,8 +115,12 @@ static bool is_in_range(const void *at)
 static void unmap(void *at, size_t size)
 {
     void *ignored;
-    if (!is_in_range(at) || rip__os_reserve(&ignored, size, at) < 0)
-        rip__os_unmap(at, size);
+    if (is_in_range(at)) {
+        if (rip__os_reserve(&ignored, size, at) == 0)
+            return;
+        range.size = 0; /* others may come to lie in this gap */
+    }
+    rip__os_unmap(at, size);
 }
 
 static void unlist(struct rip_segment *s)
