@@ -272,8 +272,9 @@ enum rip_member_state {
     RIP_MEMBER_ALIVE,
     RIP_MEMBER_STOPPED, /* by a signal or a debugger: alive, and it keeps what
                            it holds */
-    RIP_MEMBER_DEAD,    /* it has ended without closing the segment */
-    RIP_MEMBER_LEFT     /* it has closed the segment */
+    RIP_MEMBER_DEAD,    /* it was killed, or its process has ended */
+    RIP_MEMBER_LEFT     /* it has closed the segment, or its thread has
+                           returned */
 };
 
 /* An object that somebody holds, waits for, or has named. */
@@ -329,7 +330,8 @@ RIP_API RIP_CHECK_RESULT int rip_segment_inspect(
 
 /*
  * The same for a segment of that name which this process has not opened, and
- * does not open; errors as of rip_segment_open. It never waits for others.
+ * does not open; errors as of rip_segment_open. It waits for others for
+ * a tenth of a second at most, while they open or close the segment.
  *
  * Thread-safe.
  */

@@ -90,7 +90,6 @@ void rip__header_write(struct rip__header *h, const struct rip__layout *l,
     h->n_units = l->n_units;
     h->size = l->size;
     h->uid = rip__os_user();
-    h->born = rip__os_clock();
     memcpy(h->name, name, strnlen(name, RIP__NAME_LENGTH - 1));
     h->roll.pid_namespace = rip__os_pid_namespace();
     h->roll.slots_used = 1;
@@ -101,13 +100,13 @@ void rip__header_write(struct rip__header *h, const struct rip__layout *l,
 /* Whether we and the other version agree on what stands where. */
 static bool is_compatible(const struct rip__header *h)
 {
-    return h->version == VERSION && h->page == rip__os_page() &&
+    return h->page == rip__os_page() &&
            h->slot_size == sizeof(struct rip__slot) && h->n_names == RIP__NAMES;
 }
 
 static bool is_sane(const struct rip__header *h, size_t size, uint32_t uid)
 {
-    return h->magic == MAGIC && h->uid == uid && h->size == size;
+    return h->uid == uid && h->size == size;
 }
 
 int rip__header_check(const struct rip__header *h, size_t size, uint32_t uid,

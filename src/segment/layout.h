@@ -51,8 +51,7 @@ struct rip__header {
     uint32_t n_slots, n_names;
     uint64_t n_units;
     uint64_t size; /* of all */
-    uint32_t uid, reserved;
-    rip_time born;
+    uint32_t uid, reserved[3];
     char name[RIP__NAME_LENGTH];
 
     /* What changes. */

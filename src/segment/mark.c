@@ -14,8 +14,8 @@ static uint64_t make(const struct rip__domain *d, const void *object,
                      enum rip__mark_kind kind, unsigned incarnation)
 {
     uint64_t key = rip__key(d, object);
-    uint64_t rest = (uint64_t)kind << INCARNATION_BITS |
-                    (incarnation & ((1u << INCARNATION_BITS) - 1));
+    uint64_t rest =
+        (uint64_t)kind << INCARNATION_BITS | (incarnation & RIP__INCARNATIONS);
     return key | rest << KEY_BITS;
 }
 
@@ -103,7 +103,6 @@ bool rip__mark_read(uint64_t mark, enum rip__mark_kind *kind, uint64_t *key,
 {
     *key = mark & (((uint64_t)1 << KEY_BITS) - 1);
     *kind = (enum rip__mark_kind)(mark >> (KEY_BITS + INCARNATION_BITS));
-    *incarnation =
-        (unsigned)(mark >> KEY_BITS) & ((1u << INCARNATION_BITS) - 1);
+    *incarnation = (unsigned)(mark >> KEY_BITS) & RIP__INCARNATIONS;
     return mark != 0;
 }

@@ -332,6 +332,9 @@ struct rip__fellowship {
 };
 #define RIP__BROKEN 2u
 
+/* As much of an incarnation as a mark has room for. */
+#define RIP__INCARNATIONS 0x1fffu
+
 /*
  * A mark on `object` in one's own slot: where it stands, or NULL when all
  * RIP__MARKS are in use. No load after it overtakes it. `incarnation` tells

@@ -38,12 +38,11 @@ static bool may_leave(const struct rip__domain *d, const struct rip__slot *slot,
 
 /* The first to break it has done so. What a sweep that was stopped for long has
  * noted of those before a reset is replaced. */
-static void note_culprit(const struct rip__domain *d, struct rip__fellowship *f,
+static bool note_culprit(const struct rip__domain *d, struct rip__fellowship *f,
                          uint64_t who)
 {
     uint64_t noted = rip__load(&f->culprit);
-    if (!rip__is_party(d, f, noted))
-        rip__cas(&f->culprit, &noted, who);
+    return !rip__is_party(d, f, noted) && rip__cas(&f->culprit, &noted, who);
 }
 
 /* A party is gone, and nobody will ever come in its place. If it may leave, the
@@ -57,12 +56,18 @@ static void break_fellowship(const struct rip__domain *d, uint32_t index,
 {
     const struct rip__slot *slot = rip__slot(d, index);
     uint64_t word = rip__load(&f->word);
+    uint64_t who = rip__identity(rip__generation(claim), index);
+    bool noted = false;
     while (!(word & RIP__BROKEN)) {
-        bool other = (rip__load(&f->incarnation) & 0x1fff) != incarnation;
+        bool other =
+            (rip__load(&f->incarnation) & RIP__INCARNATIONS) != incarnation;
         bool leaves = quietly && !(word & RIP__WAITERS);
-        if (other || leaves || !is_still(slot, claim))
+        if (other || leaves || !is_still(slot, claim)) {
+            if (noted) /* it is not broken after all */
+                rip__cas(&f->culprit, &who, 0);
             return;
-        note_culprit(d, f, rip__identity(rip__generation(claim), index));
+        }
+        noted = note_culprit(d, f, who) || noted;
         if (rip__cas(&f->word, &word, word | RIP__BROKEN))
             break;
     }

@@ -4,16 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
-/* As many bits as a mark has for it. */
-enum { MASK = 0x1fff };
-
 /* By the clock, as memory that is used again is often zeroed in between. */
 uint32_t rip__incarnation(uint32_t last)
 {
     uint64_t mixed = (uint64_t)rip_time_now() * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t next = (uint32_t)(mixed >> 32) & MASK;
-    while (next == 0 || next == (last & MASK))
-        next = (next + 1) & MASK;
+    uint32_t next = (uint32_t)(mixed >> 32) & RIP__INCARNATIONS;
+    while (next == 0 || next == (last & RIP__INCARNATIONS))
+        next = (next + 1) & RIP__INCARNATIONS;
     return next;
 }
 

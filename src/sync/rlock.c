@@ -13,9 +13,10 @@
 
 static int acquire_again(rip_rlock *l)
 {
-    if (l->depth == UINT32_MAX)
+    uint32_t depth = rip__load_relaxed(&l->depth);
+    if (depth == UINT32_MAX)
         return -EOVERFLOW;
-    rip__store_relaxed(&l->depth, l->depth + 1);
+    rip__store_relaxed(&l->depth, depth + 1);
     return 0;
 }
 
