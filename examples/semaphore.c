@@ -18,6 +18,8 @@
  */
 #include <ripstop/ripstop.h>
 
+#include <sched.h>
+
 #include "workers.h"
 
 enum { WORKERS = 4, SEATS = 2 };
@@ -46,6 +48,7 @@ static void work(void *shared, int number)
         if (rip_sem_acquire(&room->seats, rip_after(10)) < 0)
             abort();
         count(room, +1);
+        sched_yield();
         count(room, -1);
         rip_sem_release(&room->seats, 1);
     }

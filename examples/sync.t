@@ -76,7 +76,9 @@ ours 40, theirs 60
 # programs of a user.
 
 == mailbox: between two programs, the receiver first
-$ example_receive box.$$ >got & example_send box.$$ 'how are you?'; wait; cat got
+$ example_receive box.$$ >got &
+> until ripstop inspect box.$$ 2>&1 | grep -q 'waits for'; do :; done
+> example_send box.$$ 'how are you?'; wait; cat got
 received
 how are you?
 $ rm got
@@ -90,6 +92,7 @@ $ rm sent
 == mailbox: one of two receivers is killed
 $ touch one; example_receive box.$$ >one & one=$!
 > example_receive box.$$ >two &
+> until [ "$(ripstop inspect box.$$ | grep -c 'waits for')" = 2 ]; do :; done
 > kill -9 $one; example_send box.$$ again; wait; cat one two
 received
 again
