@@ -16,6 +16,7 @@ dev_test() {
     esac
     shift
   done
+  need spin:spin
   build_tests
   "$action" "$@"
 }
