@@ -127,6 +127,7 @@ TEST(it_tells_who_holds_and_who_waits)
     CHECK_INT(h->state, ==, RIP_MEMBER_ALIVE);
     CHECK_STR(h->program, "inspect_test");
     CHECK_INT(h->joined, >=, before);
+    CHECK_INT(h->joined, <=, rip_time_now());
     CHECK_INT(h->waits_for, ==, -1);
     CHECK_INT(h->n_holds, ==, 1);
     const struct rip_segment_object *a = object_at(r, h->holds[0]);
@@ -136,6 +137,7 @@ TEST(it_tells_who_holds_and_who_waits)
     CHECK(&r->members[a->holder] == h);
     CHECK(object_at(r, w->waits_for) == a);
     CHECK_INT(w->waits_since, >=, before);
+    CHECK_INT(w->waits_since, <=, rip_time_now());
     CHECK_STR(object_at(r, w->holds[0])->name, "");
     CHECK_INT(r->cycles, ==, 0);
     CHECK_STR(r->name, "(anonymous)");
@@ -163,6 +165,14 @@ TEST(members_that_wait_in_a_circle_are_told)
     end(two); /* so one gets what it held, and three goes on waiting */
     r = report_when(1);
     CHECK_INT(r->cycles, ==, 0);
+    size_t b = (size_t)((unsigned char *)&shared->b - segment->base);
+    int found = 0;
+    for (size_t i = 0; i < r->n_objects; i++)
+        if (r->objects[i].offset == b) {
+            CHECK(&r->members[r->objects[i].holder] == find(r, "one"));
+            found++;
+        }
+    CHECK_INT(found, ==, 1);
     rip_segment_report_free(r);
     end(one);
     end(three);
@@ -173,19 +183,40 @@ TEST(the_dead_are_told_with_what_they_held)
 {
     set_up();
     pid_t pid = start(&shared->a, NULL, "victim");
+    rip_time before = rip_time_now();
     kill(pid, SIGSTOP);
     CHECK_INT(waitpid(pid, NULL, WUNTRACED), ==, pid);
     struct rip_segment_report *r = report_now();
     CHECK_INT(find(r, "victim")->state, ==, RIP_MEMBER_STOPPED);
     rip_segment_report_free(r);
     end(pid);
+    rip__sweep(segment->domain); /* which notes the time */
     r = report_now();
     const struct rip_segment_member *v = find(r, "victim");
     CHECK_INT(v->state, ==, RIP_MEMBER_DEAD);
     CHECK_INT(v->pid, ==, pid);
+    CHECK_INT(v->died, >=, before);
+    CHECK_INT(v->died, <=, rip_time_now());
     CHECK_STR(object_at(r, v->holds[0])->name, "lock a");
     CHECK_INT(r->stats.members, ==, 1);
     rip_segment_report_free(r);
+    tear_down();
+}
+
+TEST(the_living_holder_is_told_where_a_dead_one_was)
+{
+    set_up();
+    pid_t victim = start(&shared->a, NULL, "victim");
+    pid_t next = start(NULL, &shared->a, "next");
+    rip_segment_report_free(report_when(1));
+    end(victim);
+    struct rip_segment_report *r = report_when(0);
+    const struct rip_segment_member *n = find(r, "next");
+    CHECK_INT(find(r, "victim")->n_holds, ==, 1);
+    CHECK_INT(n->n_holds, ==, 1);
+    CHECK(&r->members[object_at(r, n->holds[0])->holder] == n);
+    rip_segment_report_free(r);
+    end(next);
     tear_down();
 }
 
@@ -322,16 +353,20 @@ TEST_WITH(scribbled_slots_do_no_harm, .deadline = 60)
         pid[i] = start(i == 0 ? &shared->a : NULL, i ? &shared->a : NULL, "x");
     for (int i = 0; i < 4; i++)
         end(pid[i]);
-    int n = harness_rounds(300);
+    int n = harness_rounds(300), told = 0;
     for (int i = 0; i < n; i++) {
         for (int k = 0; k < 50; k++) {
             uint32_t slot = 2 + (uint32_t)rand_r(&seed) % 4;
             size_t at = (size_t)rand_r(&seed) % 4096;
-            segment->base[slot * segment->layout.page + at] =
-                (unsigned char)rand_r(&seed);
+            size_t page =
+                k % 5 ? slot * segment->layout.page : segment->layout.names_at;
+            segment->base[page + at] = (unsigned char)rand_r(&seed);
         }
-        if (rip_segment_inspect(&r, segment) == 0)
-            rip_segment_report_free(r);
+        if (rip_segment_inspect(&r, segment) < 0)
+            continue;
+        told++;
+        rip_segment_report_free(r);
     }
+    CHECK_INT(told, >, n / 2);
     tear_down();
 }

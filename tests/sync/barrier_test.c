@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "segment/segment.h"
 #include "sync/world.h"
 
 static rip_barrier *new_barrier(enum kind kind, unsigned parties)
@@ -215,6 +216,21 @@ WORLD(a_party_of_an_earlier_epoch_is_killed, 0)
     player_kill(&one);
     check_broken_by(x.barrier, a, 1, one.pid);
     CHECK_ERR(rip_barrier_wait(x.barrier, RIP_NOW), -EPIPE);
+}
+
+/* Its life word is watched by each, but the kernel wakes one alone. */
+WORLD(a_death_wakes_more_than_one_can_watch, 60)
+{
+    enum { N = RIP__WATCH + 16 };
+    only_woken();
+    struct player a[N], one;
+    struct scene x = { new_barrier(PROCESSES, N + 1),
+                       board(sizeof(atomic_int)) };
+    player_start(&one, PROCESSES, join_and_stay, &x);
+    until_at_least(x.told, 1);
+    start_waiting(a, N, PROCESSES, x.barrier);
+    player_kill(&one);
+    check_broken_by(x.barrier, a, N, one.pid);
 }
 
 /* As a sweep leaves it that was stopped over a reset. */

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "fault.h"
 #include "harness.h"
+#include "os/os.h"
 #include "sync/world.h"
 
 static int await(void *e)
@@ -117,6 +120,7 @@ static int play(void *arg)
 BOTH(to_and_fro, 30)
 {
     struct player a;
+    only_woken();
     struct table *t = object(kind, sizeof *t);
     player_start(&a, kind, play, t);
     for (int i = 0; i < STROKES; i++) {
@@ -135,6 +139,30 @@ static void set_in_handler(int sig)
 {
     (void)sig;
     rip_event_set(signalled);
+}
+
+/* Between its last look and its sleep. */
+static struct rip__seam seam;
+
+static long set_before_sleep(long nr, const long args[6])
+{
+    rip_event *e = signalled;
+    if (e && (nr == SYS_futex || nr == SYS_futex_waitv)) {
+        signalled = NULL;
+        rip_event_set(e);
+    }
+    return seam.syscall(nr, args);
+}
+
+BOTH(a_set_just_before_the_sleep_is_seen, 0)
+{
+    only_woken();
+    rip_event *e = object(kind, sizeof *e);
+    seam = rip__seam;
+    signalled = e;
+    rip__seam.syscall = set_before_sleep;
+    CHECK_INT(rip_event_wait(e, RIP_FOREVER), ==, 0);
+    rip__seam = seam;
 }
 
 BOTH(a_handler_sets_what_its_thread_waits_for, 0)

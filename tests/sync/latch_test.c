@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "segment/segment.h"
 #include "sync/world.h"
 
 static rip_latch *new_latch(enum kind kind, unsigned count)
@@ -125,6 +126,49 @@ WORLD(a_party_is_killed_before_it_counts, 0)
     CHECK_INT(c.pid, ==, one.pid);
     CHECK_ERR(rip_latch_join(t.latch), -EPIPE);
     CHECK_ERR(rip_latch_wait(t.latch, RIP_NOW), -EPIPE);
+}
+
+WORLD(a_party_that_comes_later_is_watched, 0)
+{
+    only_woken();
+    struct player one, a;
+    struct team t = { new_latch(PROCESSES, 2), board(sizeof(atomic_int)), 0 };
+    player_start(&a, PROCESSES, await, t.latch);
+    until_waiting(t.latch, 1);
+    player_start(&one, PROCESSES, join_and_stay, &t);
+    until_at_least(t.told, 1);
+    player_kill(&one);
+    CHECK_ERR(player_end(&a), -EPIPE);
+}
+
+WORLD(one_made_anew_forgets_the_dead, 0)
+{
+    struct player one;
+    struct rip_culprit c;
+    struct team t = { new_latch(PROCESSES, 1), board(sizeof(atomic_int)), 0 };
+    player_start(&one, PROCESSES, join_and_stay, &t);
+    until_at_least(t.told, 1);
+    rip_latch_init(t.latch, 1);
+    player_kill(&one);
+    CHECK_ERR(rip_latch_wait(t.latch, rip_after_ms(300)), -ETIMEDOUT);
+    player_start(&one, PROCESSES, join_and_stay, &t);
+    until_at_least(t.told, 2);
+    player_kill(&one);
+    CHECK_ERR(rip_latch_wait(t.latch, RIP_FOREVER), -EPIPE);
+    rip_latch_init(t.latch, 1);
+    CHECK_ERR(rip_latch_culprit(t.latch, &c), -ESRCH);
+}
+
+WORLD(what_is_open_stays_open, 0)
+{
+    struct player one;
+    struct team t = { new_latch(PROCESSES, 1), board(sizeof(atomic_int)), 0 };
+    player_start(&one, PROCESSES, join_and_stay, &t);
+    until_at_least(t.told, 1);
+    rip_latch_count_down(t.latch);
+    player_kill(&one);
+    rip__sweep(rip__domain_of(t.latch));
+    CHECK_INT(rip_latch_wait(t.latch, RIP_FOREVER), ==, 0);
 }
 
 static int join_count_and_stay(void *arg)
