@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Test of the test: bugs that are planted in a copy of the sources, one at a
 time, each of which the kill sweep has to find. Usage: mutants.py [WORD...],
-those whose name has such a word; --list only names them.
+those whose name has such a word; --list only names them, --check only looks
+whether each can be planted.
 
 A mutant is a text in a file, what stands there instead, and where the sweep
 looks for it. A text that is not there any more is an error: say what the same
@@ -33,12 +34,13 @@ MUTANTS = [
     # ---- membership
     ("live-before-introduced", "src/segment/member.c",
      "    introduce(me->slot);\n"
-     "    me->slot->wanted = me->unfenced ? RIP__UNFENCED : 0;\n"
+     "    rip__store_relaxed(&me->slot->wanted, me->unfenced ? RIP__UNFENCED "
+     ": 0);\n"
      "    begin_life(me);\n"
      "    me->id = rip__identity(generation, me->index);\n"
-     "    rip__store(claim, claim_word(generation, tid, RIP__LIVE));",
+     "    rip__store(word, claim_word(generation, tid, RIP__LIVE));",
      "    me->id = rip__identity(generation, me->index);\n"
-     "    rip__store(claim, claim_word(generation, tid, RIP__LIVE));\n"
+     "    rip__store(word, claim_word(generation, tid, RIP__LIVE));\n"
      "    introduce(me->slot);\n    begin_life(me);", "member join*"),
     ("generation-stays", "src/segment/member.c",
      "uint64_t next = (g > first ? g : first) + 1;",
@@ -47,8 +49,8 @@ MUTANTS = [
      "    rip__store(life, RIP__OS_DIED);\n", "", "member"),
     # ---- the sweep
     ("sweep-frees-nothing", "src/segment/sweep.c",
-     "rip__cas(&slot->claim, &claim, rip__generation(claim) << 24 | RIP__FREE);",
-     "(void)slot;", "member"),
+     "rip__cas(&slot->claim, &claim, rip__generation(claim) << 24);",
+     "(void)slot, (void)claim;", "member"),
     ("sweep-frees-first", "src/segment/sweep.c",
      "    struct rip__slot *slot = rip__slot(d, index);\n"
      "    if (rip__phase(claim) == RIP__LIVE) {",
@@ -81,12 +83,14 @@ MUTANTS = [
      "if ((owner != 0 && !dead && a->since == 0) || !may_take(a, word))",
      "lock"),
     ("lock-try-is-two-steps", "src/sync/lock.c",
-     "    if (!rip__cas(&l->word, &seen, me->id))\n        return false;",
-     "    if (rip__load(&l->word) != seen)\n        return false;\n"
-     "    rip__store(&l->word, me->id);", "lock"),
+     "    if (rip__cas(&l->word, &seen, me->id))\n        return true;",
+     "    if (rip__load(&l->word) == seen) {\n"
+     "        rip__store(&l->word, me->id);\n        return true;\n    }",
+     "lock"),
     ("lock-sleepers-not-inherited", "src/sync/lock.c",
-     "    if (a->since == 0 && !dead && a->heir == 0)\n        return;",
-     "    if (a->me)\n        return;", "lock"),
+     "    if (a->since == 0 && !dead && a->heir == 0 && !damaged)\n"
+     "        return;",
+     "    if (a->me || dead || damaged)\n        return;", "lock"),
     # ---- once, event, condition, signals
     ("once-done-before-it-is", "src/sync/once.c",
      "    int code = fn(arg);\n", "    rip__store(&f->word, id | 0);\n"
@@ -107,7 +111,7 @@ MUTANTS = [
      "        (void)notify;", "cond"),
     ("signal-without-a-wake", "src/sync/sem.c",
      "        if (word & RIP__WAITERS)\n"
-     "            rip__wake(rip__is_shared(s), rip__low(&s->word), n);", "",
+     "            rip__wake(rip__is_shared_here(s), rip__low(&s->word), n);", "",
      "signals"),
     # ---- permits
     ("permit-without-an-intent", "src/segment/count.c",
@@ -120,8 +124,8 @@ MUTANTS = [
      "    settle(l);\n    return rip__cas(&l->count->word, &word, to);",
      "    return rip__cas(&l->count->word, &word, to);", "permits"),
     ("permit-given-twice", "src/segment/count.c",
-     "        count = 0;\n    return state(count, IDLE, s);",
-     "        count = count;\n    return state(count, IDLE, s);", "permits"),
+     "        n = 0;\n    return state(n, IDLE, s);",
+     "        (void)n;\n    return state(n, IDLE, s);", "permits"),
     ("permit-intent-counts-as-done", "src/segment/count.c",
      "    l->base = outcome(s, kind_of(l->word) == DONE);\n"
      "    if (is_decided(l->word, p, s))\n        return true;",
@@ -182,11 +186,24 @@ def sweep(words):
     return None
 
 
+def plant(before, text, instead):
+    """With the bug; and how often its place is there."""
+    return re.subn(pattern(text), lambda _: instead, before)
+
+
+def check(mutants):
+    bad = [m[0] for m in mutants
+           if plant((ROOT / m[1]).read_text(), m[2], m[3])[1] != 1]
+    for name in bad:
+        print(f"{name}: its text does not stand in its file once")
+    return 1 if bad else 0
+
+
 def try_one(tree, mutant):
-    name, file, text, instead, words = mutant
+    _, file, text, instead, words = mutant
     path = tree / file
     before = path.read_text()
-    after, n = re.subn(pattern(text), lambda _: instead, before, count=1)
+    after, n = plant(before, text, instead)
     if n == 0:
         return False, f"its text is not in {file} any more"
     path.write_text(after)
@@ -201,12 +218,14 @@ def try_one(tree, mutant):
 
 
 def main():
-    words = [w for w in sys.argv[1:] if w != "--list"]
+    words = [w for w in sys.argv[1:] if not w.startswith("--")]
     chosen = [m for m in MUTANTS
               if not words or any(w in m[0] for w in words)]
     if "--list" in sys.argv:
         print("\n".join(m[0] for m in chosen))
         return 0
+    if "--check" in sys.argv:
+        return check(chosen)
     tree = prepare()
     caught = 0
     for mutant in chosen:
