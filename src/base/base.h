@@ -58,6 +58,16 @@ int rip__buffer_reserve(struct rip__buffer *b, size_t more);
 int rip__buffer_append(struct rip__buffer *b, const void *data, size_t len);
 void rip__buffer_done(struct rip__buffer *b);
 
+/* ---- time ------------------------------------------------------------- */
+
+static inline rip_time rip__sooner(rip_time a, rip_time b)
+{
+    return a < b ? a : b;
+}
+
+/* The time `ns` from now; RIP_NOW where that is not later. */
+rip_time rip__later(rip_time ns);
+
 /* ---- text ------------------------------------------------------------- */
 
 /* Text that is cut where its buffer ends, while `len` goes on to count: what

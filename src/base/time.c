@@ -9,7 +9,7 @@ rip_time rip_time_now(void)
 }
 
 /* What is past is now: no deadline is ever negative, nor 0 by accident. */
-static rip_time later(rip_time ns)
+rip_time rip__later(rip_time ns)
 {
     rip_time at;
     if (ns <= 0)
@@ -22,7 +22,7 @@ rip_time rip_after(double seconds)
     double ns = seconds * 1e9;
     if (!(ns > 0)) /* NaN as well */
         return RIP_NOW;
-    return ns < 9.2e18 ? later(ns < 1 ? 1 : (rip_time)ns) : RIP_FOREVER;
+    return ns < 9.2e18 ? rip__later(ns < 1 ? 1 : (rip_time)ns) : RIP_FOREVER;
 }
 
 rip_time rip_after_ms(int64_t ms)
@@ -30,5 +30,5 @@ rip_time rip_after_ms(int64_t ms)
     rip_time ns;
     if (__builtin_mul_overflow(ms, (int64_t)1000000, &ns))
         return ms < 0 ? RIP_NOW : RIP_FOREVER;
-    return later(ns);
+    return rip__later(ns);
 }

@@ -320,18 +320,4 @@ void rip__stop_kill(rip_command *const *list, size_t n);
 /* As rip_command_wait, for not longer than its status takes to be known. */
 int rip__stop_end(rip_command *c, struct rip_exit *ret);
 
-/* ---- time ---- */
-
-static inline rip_time rip__sooner(rip_time a, rip_time b)
-{
-    return a < b ? a : b;
-}
-
-/* The time `ns` from now. */
-static inline rip_time rip__later(rip_time ns)
-{
-    rip_time at;
-    return __builtin_add_overflow(rip__os_clock(), ns, &at) ? RIP_FOREVER : at;
-}
-
 #endif

@@ -41,6 +41,9 @@ int rip__raise_above_2(int fd);
 /* A pidfd for a process; -ESRCH: no process has that number. */
 int rip__pidfd_open(pid_t pid);
 
+/* When a process began, in ticks since boot: 0 or an error. */
+int rip__process_start(pid_t pid, uint64_t *ret);
+
 /* How a system call can be missing: an old kernel, or a filter. */
 static inline bool rip__is_missing(long r)
 {

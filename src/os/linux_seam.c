@@ -18,8 +18,14 @@ static long call(long nr, const long args[6])
         return rip__clone((unsigned long)args[0], (void *)args[1],
                           (int *)args[2], (rip__child_fn *)args[3],
                           (void *)args[4]);
+    if (nr == RIP__CALL_THREAD)
+        return -pthread_create((pthread_t *)args[0],
+                               (const pthread_attr_t *)args[1],
+                               (void *(*)(void *))args[2], (void *)args[3]);
     int saved = errno;
-    long r = syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    long r = nr == RIP__CALL_FORK ? fork()
+                                  : syscall(nr, args[0], args[1], args[2],
+                                            args[3], args[4], args[5]);
     if (r == -1) {
         r = -errno;
         errno = saved;

@@ -48,6 +48,15 @@ static int read_thread(pid_t pid, pid_t tid, struct stat_line *ret)
     return read_stat(path, ret);
 }
 
+int rip__process_start(pid_t pid, uint64_t *ret)
+{
+    struct stat_line line;
+    int r = read_thread(pid, pid, &line);
+    if (r == 0)
+        *ret = line.start;
+    return r;
+}
+
 static uint64_t inode(int dir, const char *path, int flags)
 {
     struct statx st;

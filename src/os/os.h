@@ -16,6 +16,7 @@
  */
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -417,6 +418,64 @@ bool rip__os_tid_is_gone(pid_t tid);
 
 /* Which pid namespace we are in; 0: not known. */
 uint64_t rip__os_pid_namespace(void);
+
+/* ---- starting tasks --------------------------------------------------- */
+
+/* Calls that stand in the seam beside the system calls: what libc has to do
+ * itself, since it keeps books of it. */
+enum {
+    RIP__CALL_FORK = 1000000, /* fork(3): no arguments */
+    RIP__CALL_THREAD /* pthread_create(3): its four arguments; -error */
+};
+
+/* As fork(3), with its handlers. */
+pid_t rip__os_fork(void);
+
+/* Starts a thread, to be joined or detached. `stack` of 0: the usual one. */
+int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
+                       void *arg);
+size_t rip__os_stack_least(void);
+
+/* What the system calls the calling thread: the first 15 bytes. */
+void rip__os_name_thread(const char *name);
+
+/* For the calling thread alone, as the fields of struct rip__os_spawn. */
+int rip__os_nice(int by);
+int rip__os_affinity(const void *cpus, size_t size);
+
+/* What the calling thread has used so far. */
+struct rip__os_usage {
+    int64_t user_ns, system_ns;
+};
+void rip__os_thread_usage(struct rip__os_usage *ret);
+
+/*
+ * A new end of this process's lifeline, for a child: the kernel kills who has
+ * armed it when this process is gone. The end is its own open file, which only
+ * one child may arm; it outlives exec there. The lifeline itself is made at
+ * first use, and a child of fork(3) lets go of it by itself.
+ */
+int rip__os_lifeline(void);
+void rip__os_lifeline_arm(int end);
+
+/* A child of ours, whose number it may no longer be. */
+struct rip__os_child {
+    pid_t pid;
+    uint64_t from, until; /* when it began, in ticks since boot */
+};
+uint64_t rip__os_ticks(void);
+
+/* A descriptor for it, or -ESRCH: it has been reaped. */
+int rip__os_child_open(const struct rip__os_child *c);
+
+/* A counter to wait on, and what makes it readable for good. Writing is
+ * async-signal-safe. */
+int rip__os_eventfd(void);
+void rip__os_eventfd_set(int fd);
+
+/* Writes to a descriptor of another process as rip__os_eventfd_set does, if we
+ * may look at that process: 0 or an error. */
+int rip__os_eventfd_set_of(int pidfd, int fd);
 
 /* ---- memory ----------------------------------------------------------- */
 

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+pid_t rip__os_fork(void)
+{
+    return (pid_t)RIP__SYS(RIP__CALL_FORK);
+}
+
+size_t rip__os_stack_least(void)
+{
+    return (size_t)PTHREAD_STACK_MIN;
+}
+
+int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
+                       void *arg)
+{
+    pthread_attr_t attr;
+    if (stack == 0)
+        return (int)RIP__SYS(RIP__CALL_THREAD, ret, NULL, fn, arg);
+    int r = -pthread_attr_init(&attr);
+    if (r < 0)
+        return r;
+    r = -pthread_attr_setstacksize(&attr, stack);
+    if (r == 0)
+        r = (int)RIP__SYS(RIP__CALL_THREAD, ret, &attr, fn, arg);
+    pthread_attr_destroy(&attr);
+    return r;
+}
+
+void rip__os_name_thread(const char *name)
+{
+    (void)RIP__SYS(SYS_prctl, PR_SET_NAME, name);
+}
+
+/* The system call gives 20 less the value; and PRIO_PROCESS is a thread. */
+int rip__os_nice(int by)
+{
+    long now = RIP__SYS(SYS_getpriority, PRIO_PROCESS, 0);
+    if (now < 0)
+        return (int)now;
+    return (int)RIP__SYS(SYS_setpriority, PRIO_PROCESS, 0, 20 - now + by);
+}
+
+int rip__os_affinity(const void *cpus, size_t size)
+{
+    return (int)RIP__SYS(SYS_sched_setaffinity, 0, size, cpus);
+}
+
+static int64_t nanoseconds(struct timeval t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_usec * 1000;
+}
+
+void rip__os_thread_usage(struct rip__os_usage *ret)
+{
+    struct rusage u;
+    *ret = (struct rip__os_usage){ 0, 0 };
+    if (RIP__SYS(SYS_getrusage, RUSAGE_THREAD, &u) == 0)
+        *ret = (struct rip__os_usage){ nanoseconds(u.ru_utime),
+                                       nanoseconds(u.ru_stime) };
+}
+
+/* ---- the lifeline ----------------------------------------------------- */
+
+/*
+ * A pipe of which this process has the only end that writes. At its end, when
+ * the pipe has no writer any more, the kernel sends the signal that the owner
+ * of a reading end has asked for. Each child has a reading end of its own, as
+ * there is one owner to an open file.
+ */
+static int writing_end = -1;
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+/* In every child of fork(3), also of those that others make: it is not to keep
+ * our tasks alive when we are gone. */
+static void let_go(void)
+{
+    int fd = __atomic_exchange_n(&writing_end, -1, __ATOMIC_RELAXED);
+    rip__os_close(fd);
+    pthread_mutex_init(&making, NULL);
+}
+
+static int make_lifeline(void)
+{
+    static bool registered;
+    int fd[2];
+    if (!registered && pthread_atfork(NULL, NULL, let_go) != 0)
+        return -ENOMEM;
+    registered = true;
+    int r = rip__os_pipe(fd);
+    if (r < 0)
+        return r;
+    rip__os_close(fd[0]);
+    __atomic_store_n(&writing_end, fd[1], __ATOMIC_RELEASE);
+    return fd[1];
+}
+
+static int lifeline(void)
+{
+    int fd = __atomic_load_n(&writing_end, __ATOMIC_ACQUIRE);
+    if (fd >= 0)
+        return fd;
+    pthread_mutex_lock(&making);
+    fd = writing_end >= 0 ? writing_end : make_lifeline();
+    pthread_mutex_unlock(&making);
+    return fd;
+}
+
+int rip__os_lifeline(void)
+{
+    char path[40];
+    int fd = lifeline();
+    if (fd < 0)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return rip__os_open(path, O_RDONLY | O_NONBLOCK, 0);
+}
+
+void rip__os_lifeline_arm(int end)
+{
+    struct pollfd p = { .fd = end };
+    pid_t self = (pid_t)RIP__SYS(SYS_getpid);
+    (void)RIP__SYS(SYS_fcntl, end, F_SETFD, 0);
+    (void)RIP__SYS(SYS_fcntl, end, F_SETSIG, SIGKILL);
+    (void)RIP__SYS(SYS_fcntl, end, F_SETOWN, self);
+    (void)RIP__SYS(SYS_fcntl, end, F_SETFL, O_ASYNC | O_NONBLOCK);
+    /* It may have come to its end before. */
+    if (rip__os_poll(&p, 1, RIP_NOW) > 0)
+        (void)RIP__SYS(SYS_kill, self, SIGKILL);
+}
+
+/* ---- children by number ----------------------------------------------- */
+
+uint64_t rip__os_ticks(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK);
+    return (uint64_t)t.tv_sec * per_second +
+           (uint64_t)t.tv_nsec * per_second / 1000000000;
+}
+
+int rip__os_child_open(const struct rip__os_child *c)
+{
+    uint64_t began;
+    int fd = rip__pidfd_open(c->pid);
+    if (fd < 0)
+        return fd;
+    if (rip__process_start(c->pid, &began) == 0 && began >= c->from &&
+        began <= c->until)
+        return fd;
+    rip__os_close(fd);
+    return -ESRCH;
+}
+
+/* ---- descriptors to wait on ------------------------------------------- */
+
+int rip__os_eventfd(void)
+{
+    int fd = (int)RIP__SYS(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return rip__raise_above_2(fd);
+}
+
+void rip__os_eventfd_set(int fd)
+{
+    const uint64_t one = 1;
+    (void)RIP__SYS(SYS_write, fd, &one, sizeof one);
+}
+
+int rip__os_eventfd_set_of(int pidfd, int fd)
+{
+    int ours = (int)RIP__SYS(SYS_pidfd_getfd, pidfd, fd, 0);
+    if (ours < 0)
+        return ours;
+    rip__os_eventfd_set(ours);
+    rip__os_close(ours);
+    return 0;
+}
