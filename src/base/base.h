@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <ripstop/base.h>
+#include <ripstop/exit.h>
 
 #define RIP__LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -67,6 +68,20 @@ static inline rip_time rip__sooner(rip_time a, rip_time b)
 
 /* The time `ns` from now; RIP_NOW where that is not later. */
 rip_time rip__later(rip_time ns);
+
+/* The `grace` of an option, in nanoseconds. */
+rip_time rip__grace(double seconds);
+
+/* ---- ends ------------------------------------------------------------- */
+
+/* Notes a status as of waitpid(2); not `known`: RIP_UNKNOWN. */
+void rip__exit_note(struct rip_exit *ret, bool known, int wait_status);
+
+/* ---- CPUs ------------------------------------------------------------- */
+
+/* A bit for each of `cpus`, as sched_setaffinity(2) wants it, to be freed, of
+ * *size bytes: 0, -EINVAL, -ENOMEM. No CPUs: NULL and 0. */
+int rip__cpu_mask(uint64_t **ret, size_t *size, const unsigned *cpus, size_t n);
 
 /* ---- text ------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/cpus.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -191,4 +192,29 @@ unsigned rip_cpu_count(void)
     unsigned usable = rip__os_affinity_count();
     unsigned quota = rip__cpu_quota("");
     return quota < usable ? quota : usable;
+}
+
+/* ---- sets ------------------------------------------------------------- */
+
+int rip__cpu_mask(uint64_t **ret, size_t *size, const unsigned *cpus, size_t n)
+{
+    enum { MOST = 65536 }; /* more than the kernel can be built for */
+    unsigned highest = 0;
+    *ret = NULL;
+    *size = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (cpus[i] >= MOST)
+            return -EINVAL;
+        highest = cpus[i] > highest ? cpus[i] : highest;
+    }
+    if (n == 0)
+        return 0;
+    uint64_t *mask = rip__alloc_array(highest / 64 + 1, sizeof *mask);
+    if (!mask)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        mask[cpus[i] / 64] |= UINT64_C(1) << cpus[i] % 64;
+    *ret = mask;
+    *size = (highest / 64 + 1) * sizeof *mask;
+    return 0;
 }

@@ -4,6 +4,20 @@
 #include "base/base.h"
 
 #include <signal.h>
+#include <sys/wait.h>
+
+void rip__exit_note(struct rip_exit *ret, bool known, int wait_status)
+{
+    ret->how = RIP_UNKNOWN;
+    if (known && WIFSIGNALED(wait_status)) {
+        ret->how = RIP_SIGNALED;
+        ret->signal = WTERMSIG(wait_status);
+        ret->core_dumped = WCOREDUMP(wait_status);
+    } else if (known) {
+        ret->how = RIP_EXITED;
+        ret->code = WEXITSTATUS(wait_status);
+    }
+}
 
 bool rip_exit_ok(const struct rip_exit *e)
 {

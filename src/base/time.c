@@ -32,3 +32,12 @@ rip_time rip_after_ms(int64_t ms)
         return ms < 0 ? RIP_NOW : RIP_FOREVER;
     return rip__later(ns);
 }
+
+rip_time rip__grace(double seconds)
+{
+    if (seconds == 0)
+        seconds = 1;
+    if (seconds < 0)
+        return 0;
+    return seconds < 9e9 ? (rip_time)(seconds * 1e9) : RIP_FOREVER;
+}

@@ -125,29 +125,17 @@ static int resolve_limits(struct rip__plan *p)
     return 0;
 }
 
-/* More than the kernel can be built for. */
-enum { CPUS_MAX = 65536 };
-
 static int resolve_cpus(struct rip__plan *p)
 {
     const struct rip_command_options *o = p->options;
-    unsigned highest = 0;
     if (!o->cpus && o->n_cpus > 0)
         return rip__refuse(o, "n_cpus without cpus");
-    if (o->n_cpus == 0)
-        return 0;
-    for (size_t i = 0; i < o->n_cpus; i++) {
-        if (o->cpus[i] >= CPUS_MAX)
-            return rip__refuse(o, "cpus");
-        highest = o->cpus[i] > highest ? o->cpus[i] : highest;
-    }
-    p->cpus = rip__alloc_array(highest / 64 + 1, sizeof *p->cpus);
-    if (!p->cpus)
+    int r = rip__cpu_mask(&p->cpus, &p->spawn.cpus_size, o->cpus, o->n_cpus);
+    if (r == -EINVAL)
+        return rip__refuse(o, "cpus");
+    if (r < 0)
         return no_memory(p, "cpus");
-    for (size_t i = 0; i < o->n_cpus; i++)
-        p->cpus[o->cpus[i] / 64] |= UINT64_C(1) << o->cpus[i] % 64;
     p->spawn.cpus = p->cpus;
-    p->spawn.cpus_size = (highest / 64 + 1) * sizeof *p->cpus;
     return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
 #include <unistd.h> /* getpid */
 
 /* ---- those that could not be reaped when they were freed -------------- */
@@ -77,15 +76,6 @@ static void reap_leftovers(void)
 
 /* ---- start ------------------------------------------------------------ */
 
-static rip_time grace_of(double seconds)
-{
-    if (seconds == 0)
-        seconds = 1;
-    if (seconds < 0)
-        return 0;
-    return seconds < 9e9 ? (rip_time)(seconds * 1e9) : RIP_FOREVER;
-}
-
 static rip_command *make(const struct rip_command_options *o)
 {
     rip_command *c = rip__alloc(sizeof *c);
@@ -104,7 +94,7 @@ static rip_command *make(const struct rip_command_options *o)
     c->on_output = o->on_output;
     c->on_output_arg = o->on_output_arg;
     c->by_lines = o->by_lines;
-    c->grace = grace_of(o->grace);
+    c->grace = rip__grace(o->grace);
     return c;
 }
 
@@ -243,23 +233,14 @@ static int64_t peak_of(const rip_command *c, const struct rip__os_status *s)
 static void fill_end(rip_command *c, const struct rip__os_status *s)
 {
     struct rip_exit *e = &c->end;
-    int status = s->wait_status;
     *e = (struct rip_exit){
-        .how = RIP_UNKNOWN,
         .timed_out = c->timed_out,
         .stopped = c->stopped,
         .wall_ns = rip__os_clock() - c->started,
         .user_ns = s->user_ns,
         .system_ns = s->system_ns,
     };
-    if (s->known && WIFSIGNALED(status)) {
-        e->how = RIP_SIGNALED;
-        e->signal = WTERMSIG(status);
-        e->core_dumped = WCOREDUMP(status);
-    } else if (s->known) {
-        e->how = RIP_EXITED;
-        e->code = WEXITSTATUS(status);
-    }
+    rip__exit_note(e, s->known, s->wait_status);
     e->max_rss_bytes = peak_of(c, s);
     e->oom_killed = rip__os_cgroup_oom_killed(&c->cgroup);
 }

@@ -31,9 +31,6 @@ struct rip__dirent {
     char name[];
 };
 
-/* The last signal that the kernel knows. */
-#define RIP__SIGNALS 64
-
 /* Moves a descriptor that is 0, 1 or 2 above these; a negative one is an
  * error, and stays it. */
 int rip__raise_above_2(int fd);

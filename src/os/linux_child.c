@@ -56,7 +56,7 @@ static int reset_actions(struct rip__child *c)
 {
     bool keep = c->spawn->keep_ignored;
     bool nothing_to_reset = keep && c->handlers_cleared;
-    for (int sig = 1; sig <= RIP__SIGNALS; sig++) {
+    for (int sig = 1; sig <= RIP__OS_SIGNALS; sig++) {
         if (sig == SIGKILL || sig == SIGSTOP)
             continue;
         if (c->spawn->ignored >> (sig - 1) & 1)

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_getfd
@@ -43,6 +45,74 @@ int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
         r = (int)RIP__SYS(RIP__CALL_THREAD, ret, &attr, fn, arg);
     pthread_attr_destroy(&attr);
     return r;
+}
+
+/* libc waits in a call of its own, which has no error but these. */
+int rip__os_thread_join(pthread_t thread, rip_time deadline)
+{
+    if (deadline == RIP_FOREVER)
+        return -pthread_join(thread, NULL);
+    int r = pthread_tryjoin_np(thread, NULL);
+#ifdef __GLIBC__
+    const struct timespec at = { .tv_sec = deadline / 1000000000,
+                                 .tv_nsec = deadline % 1000000000 };
+    if (r == EBUSY && deadline > rip__os_clock())
+        r = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &at);
+#else
+    while (r == EBUSY && deadline > rip__os_clock()) {
+        (void)rip__os_poll(NULL, 0, rip__os_clock() + 1000000);
+        r = pthread_tryjoin_np(thread, NULL);
+    }
+#endif
+    return r == EBUSY ? -ETIMEDOUT : -r;
+}
+
+int rip__os_stack_new(struct rip__os_stack *ret, size_t size)
+{
+    const size_t page = rip__os_page();
+    size = (size + page - 1) / page * page + page;
+    long at = RIP__SYS(SYS_mmap, NULL, size, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (at < 0 && at > -4096)
+        return (int)at;
+    *ret = (struct rip__os_stack){ (void *)at, size };
+    long r = RIP__SYS(SYS_mprotect, at + (long)page, size - page,
+                      PROT_READ | PROT_WRITE);
+    if (r < 0)
+        rip__os_stack_done(ret);
+    return (int)r;
+}
+
+void rip__os_stack_done(const struct rip__os_stack *s)
+{
+    if (s->at)
+        (void)RIP__SYS(SYS_munmap, s->at, s->size);
+}
+
+/* makecontext(3) passes nothing wider than an int. */
+static struct {
+    void (*fn)(void *arg);
+    void *arg;
+} next;
+
+static void enter(void)
+{
+    next.fn(next.arg);
+}
+
+_Noreturn void rip__os_go_on(const struct rip__os_stack *s,
+                             void (*fn)(void *arg), void *arg)
+{
+    static ucontext_t there;
+    next.fn = fn;
+    next.arg = arg;
+    getcontext(&there);
+    there.uc_stack.ss_sp = s->at;
+    there.uc_stack.ss_size = s->size;
+    there.uc_link = NULL;
+    makecontext(&there, enter, 0);
+    setcontext(&there);
+    abort();
 }
 
 void rip__os_name_thread(const char *name)

@@ -237,6 +237,9 @@ struct rip__os_spawned {
  */
 int rip__os_spawn(struct rip__os_spawned *ret, const struct rip__os_spawn *s);
 
+/* The last signal that the kernel knows. */
+#define RIP__OS_SIGNALS 64
+
 /* ---- children --------------------------------------------------------- */
 
 /* How a child ended, as the kernel tells it. */
@@ -435,6 +438,21 @@ pid_t rip__os_fork(void);
 int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
                        void *arg);
 size_t rip__os_stack_least(void);
+
+/* Waits until it is gone: 0 or -ETIMEDOUT. By one caller at a time. */
+int rip__os_thread_join(pthread_t thread, rip_time deadline);
+
+/* A stack to run on, with nothing below it. */
+struct rip__os_stack {
+    void *at; /* NULL: none */
+    size_t size;
+};
+int rip__os_stack_new(struct rip__os_stack *ret, size_t size);
+void rip__os_stack_done(const struct rip__os_stack *s);
+
+/* Goes on in fn(arg), which does not return, on another stack. */
+_Noreturn void rip__os_go_on(const struct rip__os_stack *s,
+                             void (*fn)(void *arg), void *arg);
 
 /* What the system calls the calling thread: the first 15 bytes. */
 void rip__os_name_thread(const char *name);

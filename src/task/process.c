@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+#include "task/task.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#else
+static const char __libc_single_threaded; /* not known */
+#endif
+
+#include "base/base.h"
+
+/* ---- streams ---------------------------------------------------------- */
+
+/* A stream that another thread is in the middle of is left alone: it may read
+ * from a terminal for ever. */
+static void flush_one(FILE *f)
+{
+    if (ftrylockfile(f) != 0)
+        return;
+    fflush_unlocked(f);
+    funlockfile(f);
+}
+
+/* What is in a buffer at a fork would be written twice. True: all streams
+ * are flushed. */
+static bool flush(void)
+{
+    int saved = errno;
+    bool all = __libc_single_threaded;
+    if (all) {
+        fflush(NULL);
+    } else {
+        flush_one(stdout);
+        flush_one(stderr);
+    }
+    errno = saved;
+    return all;
+}
+
+/* ---- the child -------------------------------------------------------- */
+
+static _Noreturn void finish(rip_task *t, bool all_streams)
+{
+    int code = t->record->code;
+    if (all_streams) {
+        fflush(NULL);
+    } else {
+        fflush(stdout);
+        fflush(stderr);
+    }
+    /* Not of a child that it has forked itself. */
+    if (getpid() == t->child.pid)
+        __atomic_store_n(&t->record->returned, 1, __ATOMIC_RELEASE);
+    _exit(code % 256 == 0 && code != 0 ? 255 : code);
+}
+
+struct run {
+    rip_task *task;
+    bool all_streams;
+};
+
+/* By pthread_exit: the process has no other thread that counts. */
+static void leave(void *arg)
+{
+    const struct run *r = arg;
+    finish(r->task, r->all_streams);
+}
+
+static void run(void *arg)
+{
+    struct run r = *(const struct run *)arg;
+    pthread_cleanup_push(leave, &r);
+    r.task->record->code = r.task->fn(r.task->arg);
+    pthread_cleanup_pop(1);
+}
+
+/* What the parent's other calls left in this thread is not ours. */
+static void become(rip_task *t, const struct rip__setting *s)
+{
+    rip__self = t;
+    rip__own_stop = &t->record->stop;
+    rip__stop_shields = 0;
+    t->child.pid = getpid();
+    if (s->lifeline >= 0)
+        rip__os_lifeline_arm(s->lifeline);
+    rip__crash_watch(&t->record->crash);
+}
+
+static void child(rip_task *t, const struct rip__setting *s)
+{
+    become(t, s);
+    if (rip__task_set_up(t, s) < 0)
+        _exit(127);
+    struct run r = { t, s->streams_are_flushed };
+    if (t->fn && s->stack.at)
+        rip__os_go_on(&s->stack, run, &r);
+    if (t->fn)
+        run(&r);
+}
+
+/* ---- the parent ------------------------------------------------------- */
+
+/* A descriptor is kept while there are few: with one, its end is known even
+ * where somebody else takes its status away. */
+static void keep_descriptor(rip_task *t)
+{
+    enum { FEW = 256 };
+    int fd = rip__os_child_open(&t->child);
+    if (fd >= FEW) {
+        rip__os_close(fd);
+        fd = -1;
+    }
+    t->fd = fd < 0 ? 0 : (uint32_t)fd + 1;
+}
+
+static int prepare(const rip_task *t, struct rip__setting *s)
+{
+    rip__crash_prepare();
+    if (!t->detached) {
+        s->lifeline = rip__os_lifeline();
+        if (s->lifeline < 0)
+            return s->lifeline;
+    }
+    return s->stack_size > 0 ? rip__os_stack_new(&s->stack, s->stack_size) : 0;
+}
+
+static void tidy_up(const struct rip__setting *s)
+{
+    rip__os_close(s->lifeline);
+    rip__os_stack_done(&s->stack);
+}
+
+int rip__process_begin(rip_task *t, struct rip__setting *s)
+{
+    int r = prepare(t, s);
+    if (r < 0) {
+        tidy_up(s);
+        return r;
+    }
+    s->streams_are_flushed = flush();
+    t->child.from = rip__os_ticks();
+    pid_t pid = rip__os_fork();
+    if (pid == 0) {
+        child(t, s);
+        return 0;
+    }
+    tidy_up(s);
+    if (pid < 0)
+        return pid;
+    t->child.pid = pid;
+    t->child.until = rip__os_ticks();
+    keep_descriptor(t);
+    r = rip__setting_may_fail(s) ? rip__task_await_set_up(t) : 0;
+    if (r < 0) {
+        rip_task_shield(true);
+        rip__process_join(t, RIP_FOREVER);
+        rip_task_shield(false);
+    }
+    return r;
+}
+
+int rip__process_open(const rip_task *t)
+{
+    uint32_t fd = __atomic_load_n(&t->fd, __ATOMIC_ACQUIRE);
+    return fd != 0 ? (int)fd - 1 : rip__os_child_open(&t->child);
+}
+
+void rip__process_done(const rip_task *t, int fd)
+{
+    if (__atomic_load_n(&t->fd, __ATOMIC_ACQUIRE) != (uint32_t)fd + 1)
+        rip__os_close(fd);
+}
+
+/* ---- its end ---------------------------------------------------------- */
+
+/* What it returned is known to its record, as far as that fits to what the
+ * kernel says. */
+static void note_code(rip_task *t)
+{
+    const struct rip__task_record *r = t->record;
+    int code = r->code;
+    bool fits =
+        t->end.how == RIP_UNKNOWN ||
+        (t->end.how == RIP_EXITED &&
+         t->end.code == (code % 256 == 0 && code != 0 ? 255 : code & 255));
+    if (__atomic_load_n(&r->returned, __ATOMIC_ACQUIRE) != 1 || !fits)
+        return;
+    t->end.how = RIP_EXITED;
+    t->end.code = code;
+}
+
+static void note_end(rip_task *t, const struct rip__os_status *s)
+{
+    t->end = (struct rip_exit){
+        .stopped = rip__stop_asked(&t->record->stop),
+        .wall_ns = rip__os_clock() - t->started,
+        .user_ns = s->user_ns,
+        .system_ns = s->system_ns,
+        .max_rss_bytes = s->max_rss_bytes,
+    };
+    rip__exit_note(&t->end, s->known, s->wait_status);
+    note_code(t);
+    if (t->end.how == RIP_SIGNALED &&
+        t->record->crash.signal == (uint32_t)t->end.signal)
+        t->end.fault_address = (uintptr_t)t->record->crash.address;
+}
+
+/* Takes its status, if it can be had: 1; 0: not yet. */
+static int take(rip_task *t, int fd)
+{
+    struct rip__os_status s = { .known = false };
+    int r = 0;
+    if (!rip__task_take(t))
+        return 0;
+    if (rip__task_state(t) != RIP__ENDED) {
+        r = fd < 0 ? 1 : rip__os_reap(fd, false, &s);
+        if (r == 1) {
+            note_end(t, &s);
+            rip__task_to(t, RIP__ENDED);
+        }
+    }
+    rip__task_let(t);
+    return r;
+}
+
+static int await(int fd, rip_time deadline)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    int r = rip__poll(&p, 1, deadline);
+    if (r == 0)
+        return -ETIMEDOUT;
+    return r < 0 ? r : 0;
+}
+
+/* Ended, and no status: a tracer (strace, gdb) has it, and hands it on when it
+ * likes to; or another caller is just taking it. */
+static int nap(rip_time *length, rip_time deadline)
+{
+    const rip_time longest = 20000000;
+    if (deadline <= rip__os_clock())
+        return -ETIMEDOUT;
+    int r = rip__poll(NULL, 0, rip__sooner(deadline, rip__later(*length)));
+    *length = rip__sooner(2 * *length, longest);
+    return r < 0 ? r : 0;
+}
+
+static int join_by(rip_task *t, int fd, rip_time deadline)
+{
+    rip_time length = 1000000;
+    int r = fd < 0 || deadline == RIP_NOW ? 0 : await(fd, deadline);
+    if (r < 0)
+        return r;
+    while ((r = take(t, fd)) == 0 && rip__task_state(t) != RIP__ENDED) {
+        r = nap(&length, deadline);
+        if (r < 0)
+            return r;
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Where nobody has that number any more somebody else has taken the status. */
+int rip__process_join(rip_task *t, rip_time deadline)
+{
+    if (rip__task_state(t) == RIP__ENDED)
+        return 0;
+    int fd = rip__process_open(t);
+    if (fd < 0 && fd != -ESRCH)
+        return fd;
+    int r = join_by(t, fd, deadline);
+    if (fd >= 0)
+        rip__process_done(t, fd);
+    return r;
+}
