@@ -168,6 +168,11 @@ static void let_go(void)
     pthread_mutex_init(&making, NULL);
 }
 
+void rip__os_lifeline_done(void)
+{
+    let_go();
+}
+
 static int make_lifeline(void)
 {
     static bool registered;

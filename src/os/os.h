@@ -476,6 +476,9 @@ void rip__os_thread_usage(struct rip__os_usage *ret);
 int rip__os_lifeline(void);
 void rip__os_lifeline_arm(int end);
 
+/* Lets go of it, when no child has one: for tests. */
+void rip__os_lifeline_done(void);
+
 /* A child of ours, whose number it may no longer be. */
 struct rip__os_child {
     pid_t pid;

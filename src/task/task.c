@@ -16,8 +16,11 @@ void rip__task_ref(rip_task *t)
     __atomic_add_fetch(&t->refs, 1, __ATOMIC_RELAXED);
 }
 
+/* The descriptor in it is the task's: of a process, none of ours. */
 static void free_record(const rip_task *t)
 {
+    if (t->kind == RIP_THREAD && t->record)
+        rip__os_close((int)t->record->stop.fd - 1);
     if (t->kind == RIP_THREAD)
         rip__free(t->record);
     else if (t->record && t->owner == getpid())

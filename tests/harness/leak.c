@@ -237,6 +237,7 @@ struct harness_state {
  * segment, and the memberships of this thread. */
 static void put_away(void)
 {
+    rip__os_lifeline_done();
     rip__segment_close_own();
     rip__leave_all();
 }
