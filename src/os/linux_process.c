@@ -60,17 +60,16 @@ static int status_from_pidfd(int pidfd, struct rip__os_status *ret)
     return 1;
 }
 
-int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
+/* 1, 0, or an error; -ECHILD: it is no child of ours. */
+static int reap(int type, int id, bool keep, struct rip__os_status *ret)
 {
     siginfo_t si = { 0 };
     struct rusage usage = { 0 };
     long r;
     do
-        r = RIP__SYS(SYS_waitid, P_PIDFD, pidfd, &si,
+        r = RIP__SYS(SYS_waitid, type, id, &si,
                      WEXITED | WNOHANG | __WALL | (keep ? WNOWAIT : 0), &usage);
     while (r == -EINTR);
-    if (r == -ECHILD)
-        return status_from_pidfd(pidfd, ret);
     if (r < 0)
         return (int)r;
     if (si.si_pid == 0)
@@ -84,6 +83,17 @@ int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
         .max_rss_bytes = (int64_t)usage.ru_maxrss * 1024,
     };
     return 1;
+}
+
+int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
+{
+    int r = reap(P_PIDFD, pidfd, keep, ret);
+    return r == -ECHILD ? status_from_pidfd(pidfd, ret) : r;
+}
+
+int rip__os_child_reap(pid_t pid, struct rip__os_status *ret)
+{
+    return reap(P_PID, pid, false, ret);
 }
 
 bool rip__os_has_ended(int pidfd)
@@ -114,15 +124,10 @@ pid_t rip__os_group_of(pid_t pid)
 }
 
 /* Whether it has not been reaped, neither by us nor by another. */
-static bool is_our_child(int pidfd)
+static bool is_our_child(int type, int id)
 {
-    siginfo_t si;
-    long r;
-    do
-        r = RIP__SYS(SYS_waitid, P_PIDFD, pidfd, &si,
-                     WEXITED | WNOHANG | WNOWAIT | __WALL, NULL);
-    while (r == -EINTR);
-    return r == 0;
+    struct rip__os_status unused;
+    return reap(type, id, true, &unused) >= 0;
 }
 
 int rip__os_child_signal(int pidfd, pid_t pid, int sig)
@@ -130,7 +135,15 @@ int rip__os_child_signal(int pidfd, pid_t pid, int sig)
     int r = rip__os_pidfd_signal(pidfd, sig);
     if (!rip__is_missing(r))
         return r;
-    return is_our_child(pidfd) ? (int)RIP__SYS(SYS_kill, pid, sig) : -ESRCH;
+    return is_our_child(P_PIDFD, pidfd) ? (int)RIP__SYS(SYS_kill, pid, sig)
+                                        : -ESRCH;
+}
+
+int rip__os_child_kill(pid_t pid, int sig)
+{
+    if (!is_our_child(P_PID, pid))
+        return -ESRCH;
+    return (int)RIP__SYS(SYS_kill, pid, sig);
 }
 
 int rip__os_group_signal(int pidfd, pid_t group, int sig)

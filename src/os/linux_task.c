@@ -233,17 +233,23 @@ uint64_t rip__os_ticks(void)
            (uint64_t)t.tv_nsec * per_second / 1000000000;
 }
 
+int rip__os_child_open_new(pid_t pid)
+{
+    return rip__pidfd_open(pid);
+}
+
+/* Without /proc the number has to do. */
 int rip__os_child_open(const struct rip__os_child *c)
 {
     uint64_t began;
     int fd = rip__pidfd_open(c->pid);
     if (fd < 0)
         return fd;
-    if (rip__process_start(c->pid, &began) == 0 && began >= c->from &&
-        began <= c->until)
+    int r = rip__process_start(c->pid, &began);
+    if (r == -ENOENT || (r == 0 && began >= c->from && began <= c->until))
         return fd;
     rip__os_close(fd);
-    return -ESRCH;
+    return r < 0 ? r : -ECHILD;
 }
 
 /* ---- descriptors to wait on ------------------------------------------- */

@@ -486,8 +486,17 @@ struct rip__os_child {
 };
 uint64_t rip__os_ticks(void);
 
-/* A descriptor for it, or -ESRCH: it has been reaped. */
+/* A descriptor for it. -ECHILD: it has been reaped, and its number is
+ * another's; -ESRCH: or nobody's. */
 int rip__os_child_open(const struct rip__os_child *c);
+
+/* The same for one that has just been started, and cannot be another's. */
+int rip__os_child_open_new(pid_t pid);
+
+/* Where no descriptor is to be had, by its number: as rip__os_reap, with
+ * -ECHILD where somebody else has reaped it; and a signal, or -ESRCH. */
+int rip__os_child_reap(pid_t pid, struct rip__os_status *ret);
+int rip__os_child_kill(pid_t pid, int sig);
 
 /* A counter to wait on, and what makes it readable for good. Writing is
  * async-signal-safe. */

@@ -109,7 +109,7 @@ static void child(rip_task *t, const struct rip__setting *s)
 static void keep_descriptor(rip_task *t)
 {
     enum { FEW = 256 };
-    int fd = rip__os_child_open(&t->child);
+    int fd = rip__os_child_open_new(t->child.pid);
     if (fd >= FEW) {
         rip__os_close(fd);
         fd = -1;
@@ -209,19 +209,28 @@ static void note_end(rip_task *t, const struct rip__os_status *s)
         t->end.fault_address = (uintptr_t)t->record->crash.address;
 }
 
-/* Takes its status, if it can be had: 1; 0: not yet. */
+/* Takes its status: 1; 0: not yet. `fd` may be an error, the reason why there
+ * is none; then it goes by the number, unless that is another's already. */
+static int reap(const rip_task *t, int fd, struct rip__os_status *ret)
+{
+    int r = fd == -ECHILD ? -ECHILD
+            : fd < 0      ? rip__os_child_reap(t->child.pid, ret)
+                          : rip__os_reap(fd, false, ret);
+    return r == -ECHILD ? 1 : r;
+}
+
+/* The same, by one caller at a time. */
 static int take(rip_task *t, int fd)
 {
     struct rip__os_status s = { .known = false };
     int r = 0;
     if (!rip__task_take(t))
         return 0;
-    if (rip__task_state(t) != RIP__ENDED) {
-        r = fd < 0 ? 1 : rip__os_reap(fd, false, &s);
-        if (r == 1) {
-            note_end(t, &s);
-            rip__task_to(t, RIP__ENDED);
-        }
+    if (rip__task_state(t) != RIP__ENDED)
+        r = reap(t, fd, &s);
+    if (r == 1) {
+        note_end(t, &s);
+        rip__task_to(t, RIP__ENDED);
     }
     rip__task_let(t);
     return r;
@@ -236,8 +245,9 @@ static int await(int fd, rip_time deadline)
     return r < 0 ? r : 0;
 }
 
-/* Ended, and no status: a tracer (strace, gdb) has it, and hands it on when it
- * likes to; or another caller is just taking it. */
+/* When there is nothing to wait for: no descriptor was to be had; a tracer
+ * (strace, gdb) has the status, and hands it on when it likes to; another
+ * caller is just taking it. */
 static int nap(rip_time *length, rip_time deadline)
 {
     const rip_time longest = 20000000;
@@ -262,14 +272,11 @@ static int join_by(rip_task *t, int fd, rip_time deadline)
     return r < 0 ? r : 0;
 }
 
-/* Where nobody has that number any more somebody else has taken the status. */
 int rip__process_join(rip_task *t, rip_time deadline)
 {
     if (rip__task_state(t) == RIP__ENDED)
         return 0;
     int fd = rip__process_open(t);
-    if (fd < 0 && fd != -ESRCH)
-        return fd;
     int r = join_by(t, fd, deadline);
     if (fd >= 0)
         rip__process_done(t, fd);

@@ -40,12 +40,14 @@ int rip__task_await_set_up(rip_task *t)
     const uint32_t *word = &t->record->set_up;
     struct rip__os_futex f = { word, RIP__SETTING_UP, true };
     uint32_t now;
-    while ((now = __atomic_load_n(word, __ATOMIC_ACQUIRE)) == RIP__SETTING_UP) {
+    bool ended = false;
+    while ((now = __atomic_load_n(word, __ATOMIC_ACQUIRE)) == RIP__SETTING_UP &&
+           !ended) {
         rip__os_futex_wait(&f, 1, rip__later(RIP__LOOK_NS));
-        if (t->kind == RIP_PROCESS && rip__process_join(t, RIP_NOW) == 0)
-            return 0; /* killed so early: that is for join to tell */
+        ended = t->kind == RIP_PROCESS && rip__process_join(t, RIP_NOW) == 0;
     }
-    return now == RIP__READY ? 0 : -(int)now;
+    /* One that was killed before it told has been started all the same. */
+    return now == RIP__READY || now == RIP__SETTING_UP ? 0 : -(int)now;
 }
 
 /* ---- options ---------------------------------------------------------- */

@@ -67,9 +67,13 @@ int rip_task_signal(rip_task *t, int sig)
         return -EINVAL;
     if (t->owner != getpid())
         return -ECHILD;
+    if (rip__task_state(t) == RIP__ENDED)
+        return -ESRCH;
     int fd = rip__process_open(t);
+    if (fd == -ECHILD)
+        return -ESRCH;
     if (fd < 0)
-        return fd;
+        return rip__os_child_kill(t->child.pid, sig);
     int r = rip__os_child_signal(fd, t->child.pid, sig);
     rip__process_done(t, fd);
     return r;

@@ -221,13 +221,31 @@ rip_task *rip_task_self(void)
     return rip__self;
 }
 
+/* One that is readable at once, where there is no process any more. */
+static int open_ended(void)
+{
+    int fd = rip__os_eventfd();
+    if (fd >= 0)
+        rip__os_eventfd_set(fd);
+    return fd;
+}
+
+static int open_end(rip_task *t)
+{
+    if (t->kind == RIP_THREAD)
+        return rip__os_eventfd();
+    int fd = rip__process_open(t);
+    bool gone = (fd == -ESRCH || fd == -ECHILD) && join(t, RIP_NOW) == 0;
+    return gone ? open_ended() : fd;
+}
+
 int rip_task_fd(rip_task *t)
 {
     int r = check(t);
     uint32_t seen = __atomic_load_n(&t->fd, __ATOMIC_SEQ_CST);
     if (r < 0 || seen != 0)
         return r < 0 ? r : (int)seen - 1;
-    int fd = t->kind == RIP_THREAD ? rip__os_eventfd() : rip__process_open(t);
+    int fd = open_end(t);
     if (fd < 0)
         return fd;
     if (!__atomic_compare_exchange_n(&t->fd, &seen, (uint32_t)fd + 1, false,

@@ -116,7 +116,8 @@ int rip__thread_join(rip_task *t, rip_time deadline);
 int rip__process_begin(rip_task *t, struct rip__setting *s);
 int rip__process_join(rip_task *t, rip_time deadline);
 
-/* A descriptor of the process, to be closed with _done; -ESRCH: it is gone. */
+/* A descriptor of the process, to be given back by _done; errors as of
+ * rip__os_child_open. */
 int rip__process_open(const rip_task *t);
 void rip__process_done(const rip_task *t, int fd);
 

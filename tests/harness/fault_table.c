@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "fault.h"
+#include "os/os.h"
 
 /*
  * To add a system call is to add a line. One without errors never fails, or
@@ -87,6 +88,9 @@ static const struct fault_call table[] = {
     CALL(shutdown),
 
     /* processes */
+    { RIP__CALL_FORK, FAULT_ANY, "fork", { E(EAGAIN), E(ENOMEM) } },
+    { RIP__CALL_THREAD, FAULT_ANY, "pthread_create", { E(EAGAIN), E(ENOMEM) } },
+    CALL(pidfd_getfd, E(EPERM), E(EMFILE), E(ENOSYS)),
     CALL(clone3, E(EAGAIN), E(ENOMEM), E(ENOSYS), E(EPERM)),
     CALL(clone, E(EAGAIN), E(ENOMEM), ONCE(EINVAL)),
     CALL(execve, E(ENOENT), E(EACCES), E(ENOMEM), E(E2BIG), E(ETXTBSY)),
