@@ -26,6 +26,12 @@ pid_t rip__os_fork(void)
     return (pid_t)RIP__SYS(RIP__CALL_FORK);
 }
 
+_Noreturn void rip__os_exit(int status)
+{
+    for (;;)
+        (void)RIP__SYS(SYS_exit_group, status);
+}
+
 size_t rip__os_stack_least(void)
 {
     return (size_t)PTHREAD_STACK_MIN;
@@ -156,47 +162,66 @@ void rip__os_thread_usage(struct rip__os_usage *ret)
  * of a reading end has asked for. Each child has a reading end of its own, as
  * there is one owner to an open file.
  */
-static int writing_end = -1;
-static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t mine; /* {pid of the process whose it is, its descriptor} */
+
+static int end_of(uint64_t word, pid_t self)
+{
+    return (pid_t)(word >> 32) == self ? (int)(word & INT32_MAX) : -1;
+}
+
+/* What a child of the process that is just forking has to close. It stands in
+ * the thread, in a page that a fork writes to anyway: to write to another means
+ * one copy more in every child. */
+static __thread int inherited;
+
+static void look(void)
+{
+    inherited = end_of(__atomic_load_n(&mine, __ATOMIC_ACQUIRE), getpid());
+}
 
 /* In every child of fork(3), also of those that others make: it is not to keep
  * our tasks alive when we are gone. */
 static void let_go(void)
 {
-    int fd = __atomic_exchange_n(&writing_end, -1, __ATOMIC_RELAXED);
-    rip__os_close(fd);
-    pthread_mutex_init(&making, NULL);
+    rip__os_close(inherited);
 }
 
 void rip__os_lifeline_done(void)
 {
+    look();
     let_go();
+    mine = 0;
 }
 
-static int make_lifeline(void)
+static void watch_forks(void)
 {
-    static bool registered;
+    pthread_atfork(look, NULL, let_go);
+}
+
+/* Where two threads make one, the first wins. */
+static int make_lifeline(uint64_t seen, pid_t self)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int fd[2];
-    if (!registered && pthread_atfork(NULL, NULL, let_go) != 0)
-        return -ENOMEM;
-    registered = true;
+    pthread_once(&once, watch_forks);
     int r = rip__os_pipe(fd);
     if (r < 0)
         return r;
     rip__os_close(fd[0]);
-    __atomic_store_n(&writing_end, fd[1], __ATOMIC_RELEASE);
-    return fd[1];
+    uint64_t word = (uint64_t)self << 32 | (uint32_t)fd[1];
+    if (__atomic_compare_exchange_n(&mine, &seen, word, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return fd[1];
+    rip__os_close(fd[1]);
+    return end_of(seen, self);
 }
 
 static int lifeline(void)
 {
-    int fd = __atomic_load_n(&writing_end, __ATOMIC_ACQUIRE);
-    if (fd >= 0)
-        return fd;
-    pthread_mutex_lock(&making);
-    fd = writing_end >= 0 ? writing_end : make_lifeline();
-    pthread_mutex_unlock(&making);
-    return fd;
+    uint64_t word = __atomic_load_n(&mine, __ATOMIC_ACQUIRE);
+    pid_t self = getpid();
+    int fd = end_of(word, self);
+    return fd >= 0 ? fd : make_lifeline(word, self);
 }
 
 int rip__os_lifeline(void)

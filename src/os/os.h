@@ -434,6 +434,10 @@ enum {
 /* As fork(3), with its handlers. */
 pid_t rip__os_fork(void);
 
+/* As _exit(2). Not a call of libc, which every child would have to look up
+ * anew, as its parent never makes it. */
+_Noreturn void rip__os_exit(int status);
+
 /* Starts a thread, to be joined or detached. `stack` of 0: the usual one. */
 int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
                        void *arg);

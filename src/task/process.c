@@ -53,9 +53,9 @@ static _Noreturn void finish(rip_task *t, bool all_streams)
         fflush(stderr);
     }
     /* Not of a child that it has forked itself. */
-    if (getpid() == t->child.pid)
+    if (getpid() == t->record->pid)
         __atomic_store_n(&t->record->returned, 1, __ATOMIC_RELEASE);
-    _exit(code % 256 == 0 && code != 0 ? 255 : code);
+    rip__os_exit(code % 256 == 0 && code != 0 ? 255 : code);
 }
 
 struct run {
@@ -84,7 +84,7 @@ static void become(rip_task *t, const struct rip__setting *s)
     rip__self = t;
     rip__own_stop = &t->record->stop;
     rip__stop_shields = 0;
-    t->child.pid = getpid();
+    t->record->pid = getpid();
     if (s->lifeline >= 0)
         rip__os_lifeline_arm(s->lifeline);
     rip__crash_watch(&t->record->crash);
@@ -94,7 +94,7 @@ static void child(rip_task *t, const struct rip__setting *s)
 {
     become(t, s);
     if (rip__task_set_up(t, s) < 0)
-        _exit(127);
+        rip__os_exit(127);
     struct run r = { t, s->streams_are_flushed };
     if (t->fn && s->stack.at)
         rip__os_go_on(&s->stack, run, &r);

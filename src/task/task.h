@@ -34,6 +34,7 @@ enum {
  */
 struct rip__task_record {
     struct rip__stop stop;
+    pid_t pid;         /* of a process, as it sees itself */
     uint32_t returned; /* 1: the function did, and `code` is what */
     int32_t code;
     uint32_t set_up;   /* a futex: RIP__SETTING_UP, RIP__READY, or an errno */
