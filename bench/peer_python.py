@@ -4,11 +4,15 @@ writes the nanoseconds that it took, as an int64, to stdout.
 
     peer_python.py spawn PROGRAM     Popen and wait
     peer_python.py capture WORD...   run, with the output captured
+    peer_python.py process           multiprocessing.Process, start and join
+    peer_python.py thread            threading.Thread, start and join
 """
+import multiprocessing
 import os
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -29,6 +33,29 @@ def capture(argv):
     return end - start
 
 
-take = {"spawn": spawn, "capture": capture}[sys.argv[1]]
+def nothing():
+    pass
+
+
+def task(kind):
+    start = time.monotonic_ns()
+    one = kind(target=nothing)
+    one.start()
+    one.join()
+    end = time.monotonic_ns()
+    assert getattr(one, "exitcode", 0) == 0, one
+    return end - start
+
+
+def process(argv):
+    return task(multiprocessing.get_context("fork").Process)
+
+
+def thread(argv):
+    return task(threading.Thread)
+
+
+take = {"spawn": spawn, "capture": capture, "process": process,
+        "thread": thread}[sys.argv[1]]
 while os.read(0, 1):
     os.write(1, struct.pack("=q", take(sys.argv[2:])))

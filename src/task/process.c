@@ -43,38 +43,56 @@ static bool flush(void)
 
 /* ---- the child -------------------------------------------------------- */
 
-static _Noreturn void finish(rip_task *t, bool all_streams)
+/* The process that became a task: a child that it forks may come to the same
+ * end. */
+static __thread pid_t became;
+
+/* What a status as of exit(2) has room for is told by that alone: to write to
+ * the record would cost a child that has not touched it a twentieth of its
+ * life. */
+static bool fits_status(int code)
 {
-    int code = t->record->code;
+    return code >= 0 && code <= 255;
+}
+
+static int status_for(int code)
+{
+    return fits_status(code) ? code : 255;
+}
+
+static _Noreturn void finish(const rip_task *t, int code, bool all_streams)
+{
     if (all_streams) {
         fflush(NULL);
     } else {
         fflush(stdout);
         fflush(stderr);
     }
-    /* Not of a child that it has forked itself. */
-    if (getpid() == t->record->pid)
+    if (!fits_status(code) && getpid() == became) {
+        t->record->code = code;
         __atomic_store_n(&t->record->returned, 1, __ATOMIC_RELEASE);
-    rip__os_exit(code % 256 == 0 && code != 0 ? 255 : code);
+    }
+    rip__os_exit(status_for(code));
 }
 
 struct run {
     rip_task *task;
+    int code;
     bool all_streams;
 };
 
-/* By pthread_exit: the process has no other thread that counts. */
+/* Also by pthread_exit: the process has no other thread that counts. */
 static void leave(void *arg)
 {
     const struct run *r = arg;
-    finish(r->task, r->all_streams);
+    finish(r->task, r->code, r->all_streams);
 }
 
 static void run(void *arg)
 {
     struct run r = *(const struct run *)arg;
     pthread_cleanup_push(leave, &r);
-    r.task->record->code = r.task->fn(r.task->arg);
+    r.code = r.task->fn(r.task->arg);
     pthread_cleanup_pop(1);
 }
 
@@ -84,7 +102,7 @@ static void become(rip_task *t, const struct rip__setting *s)
     rip__self = t;
     rip__own_stop = &t->record->stop;
     rip__stop_shields = 0;
-    t->record->pid = getpid();
+    became = getpid();
     if (s->lifeline >= 0)
         rip__os_lifeline_arm(s->lifeline);
     rip__crash_watch(&t->record->crash);
@@ -95,7 +113,7 @@ static void child(rip_task *t, const struct rip__setting *s)
     become(t, s);
     if (rip__task_set_up(t, s) < 0)
         rip__os_exit(127);
-    struct run r = { t, s->streams_are_flushed };
+    struct run r = { t, 0, s->streams_are_flushed };
     if (t->fn && s->stack.at)
         rip__os_go_on(&s->stack, run, &r);
     if (t->fn)
@@ -177,20 +195,17 @@ void rip__process_done(const rip_task *t, int fd)
 
 /* ---- its end ---------------------------------------------------------- */
 
-/* What it returned is known to its record, as far as that fits to what the
- * kernel says. */
+/* What has no room in a status is in the record: as far as that fits to what
+ * the kernel says. */
 static void note_code(rip_task *t)
 {
     const struct rip__task_record *r = t->record;
-    int code = r->code;
-    bool fits =
-        t->end.how == RIP_UNKNOWN ||
-        (t->end.how == RIP_EXITED &&
-         t->end.code == (code % 256 == 0 && code != 0 ? 255 : code & 255));
+    bool fits = t->end.how == RIP_UNKNOWN ||
+                (t->end.how == RIP_EXITED && t->end.code == 255);
     if (__atomic_load_n(&r->returned, __ATOMIC_ACQUIRE) != 1 || !fits)
         return;
     t->end.how = RIP_EXITED;
-    t->end.code = code;
+    t->end.code = r->code;
 }
 
 static void note_end(rip_task *t, const struct rip__os_status *s)

@@ -201,9 +201,9 @@ rip_task *rip_task_free(rip_task *t)
 
 pid_t rip_task_pid(const rip_task *t)
 {
-    if (t->kind == RIP_THREAD)
-        return t->owner;
-    return t == rip__self ? t->record->pid : t->child.pid;
+    if (t == rip__self)
+        return getpid();
+    return t->kind == RIP_THREAD ? t->owner : t->child.pid;
 }
 
 const char *rip_task_name(const rip_task *t)

@@ -35,7 +35,8 @@ enum {
 struct rip__task_record {
     struct rip__stop stop;
     pid_t pid;         /* of a process, as it sees itself */
-    uint32_t returned; /* 1: the function did, and `code` is what */
+    uint32_t returned; /* 1: the function did, and `code` is what: where
+                          that has no room in an exit status */
     int32_t code;
     uint32_t set_up;   /* a futex: RIP__SETTING_UP, RIP__READY, or an errno */
     uint32_t reported; /* a futex: 1: the template has told how it ended */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "commands.h"
+#include "parent.h"
 
 #include <errno.h>
 #include <fcntl.h>

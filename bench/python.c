@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "commands.h"
+#include "parent.h"
+#include "python.h"
 
 #include <stdio.h>
 #include <string.h>
