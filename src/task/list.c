@@ -20,7 +20,7 @@ static struct {
     rip_lock lock;
     pid_t owner;
     rip_task *first, *last;
-    rip_task *leftover; /* by `next` */
+    rip_task *leftover; /* by `next`; looked at without the lock */
 } all;
 
 /* -ENOMEM: it cannot be locked. */
@@ -31,7 +31,8 @@ static int lock(void)
         return r;
     if (all.owner != getpid()) {
         all.owner = getpid();
-        all.first = all.last = all.leftover = NULL;
+        all.first = all.last = NULL;
+        __atomic_store_n(&all.leftover, NULL, __ATOMIC_RELAXED);
     }
     return 0;
 }

@@ -25,6 +25,7 @@ static void write_to(const rip_task *t, int fd)
 
 void rip_task_stop(rip_task *t)
 {
+    rip__task_check(t, "rip_task_stop");
     struct rip__stop *s = &t->record->stop;
     if (t->owner != getpid() || rip__task_state(t) == RIP__ENDED)
         return;
@@ -61,6 +62,7 @@ void rip_task_shield(bool on)
 
 int rip_task_signal(rip_task *t, int sig)
 {
+    rip__task_check(t, "rip_task_signal");
     if (t->kind == RIP_THREAD)
         return -ENOTSUP;
     if (sig < 0 || sig > RIP__OS_SIGNALS)
@@ -82,6 +84,7 @@ int rip_task_signal(rip_task *t, int sig)
 int rip_task_terminate(rip_task *t)
 {
     const rip_time second = INT64_C(1000) * 1000000;
+    rip__task_check(t, "rip_task_terminate");
     if (t->kind == RIP_THREAD)
         return -ENOTSUP;
     if (t->owner != getpid())

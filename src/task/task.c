@@ -34,7 +34,7 @@ void rip__task_unref(rip_task *t)
     rip__os_close((int)t->fd - 1);
     free_record(t);
     rip__free(t->copy);
-    rip__free(t);
+    rip__task_bury(t);
 }
 
 /* ---- states ----------------------------------------------------------- */
@@ -102,8 +102,9 @@ void rip__task_let(rip_task *t)
 /* ---- join ------------------------------------------------------------- */
 
 /* 0, or why it is not the caller's to deal with. */
-static int check(const rip_task *t)
+static int check(const rip_task *t, const char *call)
 {
+    rip__task_check(t, call);
     if (t == rip__self)
         return -EDEADLK;
     return t->owner == getpid() ? 0 : -ECHILD;
@@ -119,7 +120,7 @@ static int join(rip_task *t, rip_time deadline)
 
 int rip_task_join(rip_task *t, struct rip_exit *ret, rip_time deadline)
 {
-    int r = check(t);
+    int r = check(t, "rip_task_join");
     if (r == 0)
         r = join(t, deadline);
     if (r == 0 && ret)
@@ -150,7 +151,7 @@ int rip_task_return(const void *data, size_t len)
 
 int rip_task_result(rip_task *t, const void **data, size_t *len)
 {
-    int r = check(t);
+    int r = check(t, "rip_task_result");
     if (r < 0)
         return r;
     if (rip__task_state(t) != RIP__ENDED && join(t, RIP_NOW) < 0)
@@ -189,6 +190,7 @@ rip_task *rip_task_free(rip_task *t)
 {
     if (!t)
         return NULL;
+    rip__task_check(t, "rip_task_free");
     rip__list_remove(t);
     if (t->kind == RIP_THREAD)
         free_thread(t);
@@ -243,7 +245,7 @@ static int open_end(rip_task *t)
 
 int rip_task_fd(rip_task *t)
 {
-    int r = check(t);
+    int r = check(t, "rip_task_fd");
     uint32_t seen = __atomic_load_n(&t->fd, __ATOMIC_SEQ_CST);
     if (r < 0 || seen != 0)
         return r < 0 ? r : (int)seen - 1;

@@ -80,6 +80,7 @@ struct rip_task {
                           call that has it from the list */
     uint32_t fd;       /* 0: none; else a descriptor + 1, which is readable from
                           the end on */
+    uint32_t buried;   /* freed.c */
     enum rip_kind kind;
     bool daemon, detached;
     bool asked;  /* by us, to stop or to end */
@@ -141,6 +142,15 @@ int rip__task_await(rip_task *t, uint32_t seen, rip_time deadline);
 /* One alone may take it: true, until _let. */
 bool rip__task_take(rip_task *t);
 void rip__task_let(rip_task *t);
+
+/* ---- freed.c ---------------------------------------------------------- */
+
+/* Ends the program when `t` has been freed, as far as that is known. */
+void rip__task_check(const rip_task *t, const char *call);
+
+/* Instead of freeing its memory at once; and for tests: now. */
+void rip__task_bury(rip_task *t);
+void rip__task_forget_buried(void);
 
 /* ---- list.c: the tasks of this process -------------------------------- */
 

@@ -16,6 +16,7 @@
 #include <ripstop/exit.h>
 
 #include "segment/layout.h"
+#include "task/task.h"
 
 /* Calls fn for each name in a directory but "." and "..", and the descriptor
  * by which it is being read. */
@@ -237,6 +238,7 @@ struct harness_state {
  * segment, and the memberships of this thread. */
 static void put_away(void)
 {
+    rip__task_forget_buried();
     rip__os_lifeline_done();
     rip__segment_close_own();
     rip__leave_all();

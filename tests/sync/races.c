@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <ripstop/ripstop.h>
+#include <ripstop/task.h>
 
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
@@ -210,6 +211,35 @@ static void with_once(long me)
     DEMAND(stage->count == 1);
 }
 
+/* Each starts tasks, and joins those of the others too. */
+static rip_task *tasks[THREADS];
+
+static int add(void *arg)
+{
+    *(long *)arg += 1;
+    return 1;
+}
+
+static void with_tasks(long me)
+{
+    for (int i = 0; i < 50; i++) {
+        stage->parts[me] = i;
+        DEMAND(rip_task_start(&tasks[me], add, &stage->parts[me], NULL) == 0);
+        DEMAND(rip_task_name(tasks[me]) != NULL);
+        DEMAND(rip_barrier_wait(&stage->barrier, RIP_FOREVER) >= 0);
+        for (long k = 0; k < THREADS; k++) {
+            struct rip_exit e;
+            if (k % 2)
+                rip_task_stop(tasks[k]);
+            DEMAND(rip_task_fd(tasks[(me + k) % THREADS]) >= 0);
+            DEMAND(rip_task_join(tasks[k], &e, RIP_FOREVER) == 0);
+            DEMAND(e.code == 1 && stage->parts[k] == i + 1);
+        }
+        DEMAND(rip_barrier_wait(&stage->barrier, RIP_FOREVER) >= 0);
+        rip_task_free(tasks[me]);
+    }
+}
+
 static const struct scene {
     const char *name;
     void (*play)(long me);
@@ -219,6 +249,7 @@ static const struct scene {
     { "sem", with_sem },       { "permits", with_permit },
     { "event", with_event },   { "barrier", with_barrier },
     { "latch", with_latch },   { "once", with_once },
+    { "tasks", with_tasks },
 };
 
 static const struct scene *playing;

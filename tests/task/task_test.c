@@ -2,6 +2,7 @@
 #include <ripstop/task.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -523,6 +524,28 @@ TEST(a_thread_that_is_let_go_is_asked_to_stop)
     until_alone();
     rip_shared_free(NULL, b);
 }
+
+#ifndef NDEBUG
+static int join_it_freed(void *arg)
+{
+    (void)arg;
+    rip_task *t = start(RIP_THREAD, do_nothing, NULL);
+    end_of(t);
+    dup2(open("err", O_WRONLY | O_CREAT, 0600), 2);
+    return rip_task_join(t, NULL, RIP_NOW);
+}
+
+TEST(a_task_that_was_freed_is_not_joined)
+{
+    char text[100] = "";
+    CHECK_INT(run(RIP_PROCESS, join_it_freed, NULL).signal, ==, SIGABRT);
+    int fd = open("err", O_RDONLY);
+    CHECK_INT(read(fd, text, sizeof text - 1), >, 0);
+    CHECK_STR(text, "ripstop: rip_task_join: the task has been freed\n");
+    close(fd);
+    unlink("err");
+}
+#endif
 
 static int hold(void *arg)
 {
