@@ -437,6 +437,26 @@ TEST(a_detached_process_outlives_its_program)
     close(p.pipe[0]);
 }
 
+static int spin_for_ever(void *arg)
+{
+    while (*(volatile int *)arg == 0)
+        ;
+    return 0;
+}
+
+static int start_and_return(void *arg)
+{
+    static int n;
+    (void)arg;
+    start(RIP_THREAD, spin_for_ever, &n);
+    exit(5);
+}
+
+TEST(a_thread_that_never_returns_keeps_no_program)
+{
+    CHECK_INT(run(RIP_PROCESS, start_and_return, NULL).code, ==, 5);
+}
+
 /* ---- many ------------------------------------------------------------- */
 
 static int open_descriptors(void)

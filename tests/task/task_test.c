@@ -574,9 +574,15 @@ BOTH(tasks_start_tasks, 0)
         CHECK_INT(run(kind, start_another, &other[i]).code, ==, 11);
 }
 
-BOTH(tasks_without_number, 60)
+BOTH(ten_thousand_leave_nothing, 240)
 {
-    int code = 1, n = harness_rounds(kind == RIP_THREAD ? 20000 : 2000);
+    struct rip_segment_stats before, after;
+    int code = 700, n = harness_rounds(10000);
+    run(kind, give, &code);
+    rip_segment_stats(NULL, &before);
     for (int i = 0; i < n; i++)
-        CHECK_INT(run(kind, give, &code).code, ==, 1);
+        CHECK_INT(run(kind, give, &code).code, ==, 700);
+    rip_segment_stats(NULL, &after);
+    CHECK_INT(after.used, ==, before.used);
+    CHECK_INT(after.members, ==, before.members);
 }
