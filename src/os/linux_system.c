@@ -2,6 +2,7 @@
 #include "os/linux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -20,6 +21,16 @@ int64_t rip__os_peak_memory(void)
     if (RIP__SYS(SYS_getrusage, RUSAGE_SELF, &usage) < 0)
         return 0;
     return (int64_t)usage.ru_maxrss * 1024;
+}
+
+ssize_t rip__os_program(char *buf, size_t cap)
+{
+    long r = RIP__SYS(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", buf, cap);
+    if (r == (long)cap)
+        return -ENAMETOOLONG;
+    if (r >= 0)
+        buf[r] = 0;
+    return r;
 }
 
 unsigned rip__os_affinity_count(void)

@@ -612,6 +612,10 @@ rip_time rip__os_clock(void);
 /* The most memory this process ever held, in bytes. */
 int64_t rip__os_peak_memory(void);
 
+/* The path of the program that it runs; "(deleted)" follows where there is no
+ * such file any more. Its length, or an error. */
+ssize_t rip__os_program(char *buf, size_t cap);
+
 /* The CPUs in the affinity mask; at least 1. */
 unsigned rip__os_affinity_count(void);
 

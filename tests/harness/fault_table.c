@@ -134,6 +134,9 @@ static const struct fault_call table[] = {
     CALL(rt_sigaction),
     CALL(rt_sigpending),
     CALL(rt_sigtimedwait, ONCE(EINTR)),
+    CALL(rt_tgsigqueueinfo, E(EPERM), E(ENOSYS)),
+    CALL(sigaltstack, E(ENOMEM)),
+    CALL(setitimer),
     CALL(signalfd4, E(EMFILE), E(ENFILE), E(ENOMEM)),
 
     /* memory and time */
