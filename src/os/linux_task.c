@@ -81,11 +81,13 @@ int rip__os_stack_new(struct rip__os_stack *ret, size_t size)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (at < 0 && at > -4096)
         return (int)at;
-    *ret = (struct rip__os_stack){ (void *)at, size };
+    const struct rip__os_stack s = { (void *)at, size };
     long r = RIP__SYS(SYS_mprotect, at + (long)page, size - page,
                       PROT_READ | PROT_WRITE);
     if (r < 0)
-        rip__os_stack_done(ret);
+        rip__os_stack_done(&s);
+    else
+        *ret = s;
     return (int)r;
 }
 
