@@ -6,129 +6,27 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/cgroup.h"
 #include "os/os.h"
 
 /*
  * A CPU quota may stand in our control group or in any above it, as
  * "quota period" microseconds in cpu.max (version 2) or in two files
- * (version 1). Which group is ours is in /proc/self/cgroup; where the
- * hierarchy is mounted, and which group is the top of that mount, in
- * /proc/self/mountinfo.
- *
- * Paths and files are kept on the heap: a thread with a small stack may ask
- * as well. Where there is no memory, or a file cannot be read, there is no
+ * (version 1). Where there is no memory, or a file cannot be read, there is no
  * quota that we would know of.
  */
-
-enum { FILE_MAX = 1 << 20 };
-
-struct hierarchy {
-    bool v2;
-    char *groups, *mounts; /* the two files, cut into what follows */
-    const char *group;     /* ours, as seen from the hierarchy's top */
-    const char *mount;     /* where it is mounted */
-    const char *top;       /* the group that is seen there */
-};
-
-/* Whether `word` is one of a comma-separated list. */
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-    for (const char *s = list; (s = strstr(s, word)); s += len)
-        if ((s == list || s[-1] == ',') && (s[len] == 0 || s[len] == ','))
-            return true;
-    return false;
-}
-
-/* One behind the other; NULL: there is no memory. */
-static char *join(const char *a, const char *b, const char *c)
-{
-    const char *const parts[] = { a, b, c };
-    struct rip__buffer path = { 0 };
-    bool ok = true;
-    for (size_t i = 0; ok && i < RIP__LENGTH(parts); i++)
-        ok = rip__buffer_append(&path, parts[i], strlen(parts[i])) == 0;
-    if (ok)
-        path.data[path.len] = 0;
-    else
-        rip__buffer_done(&path);
-    return path.data;
-}
-
-static bool read_file(const char *root, const char *dir, const char *file,
-                      char *buf, size_t cap)
-{
-    char *path = join(root, dir, file);
-    bool ok = path && rip__os_slurp(path, buf, cap) > 0;
-    rip__free(path);
-    return ok;
-}
-
-static char *slurp(const char *root, const char *file)
-{
-    struct rip__buffer b = { 0 };
-    if (rip__buffer_reserve(&b, FILE_MAX) < 0 ||
-        !read_file(root, "", file, b.data, b.cap))
-        rip__buffer_done(&b);
-    return b.data;
-}
-
-/* "4:cpu,cpuacct:/user/me" or "0::/user.slice": our group. */
-static bool find_group(const char *root, struct hierarchy *h)
-{
-    char *rest = h->groups = slurp(root, "/proc/self/cgroup"), *line;
-    while (rest && (line = strsep(&rest, "\n"))) {
-        const char *id = strsep(&line, ":");
-        const char *controllers = strsep(&line, ":");
-        if (!line || (h->v2 ? strcmp(id, "0") != 0 || *controllers
-                            : !has_word(controllers, "cpu")))
-            continue;
-        h->group = line;
-        return true;
-    }
-    return false;
-}
-
-/* "36 35 98:0 /top /mount options ... - type source super-options": whether
- * it is this hierarchy's. */
-static bool parse_mount(struct hierarchy *h, char *line)
-{
-    char *words[5], *tail = strstr(line, " - ");
-    if (!tail)
-        return false;
-    *tail = 0;
-    tail += strlen(" - ");
-    for (size_t i = 0; i < RIP__LENGTH(words); i++)
-        words[i] = strsep(&line, " ");
-    const char *type = strsep(&tail, " ");
-    (void)strsep(&tail, " ");
-    if (!words[4] || !tail)
-        return false;
-    h->top = words[3];
-    h->mount = words[4];
-    return h->v2 ? strcmp(type, "cgroup2") == 0
-                 : strcmp(type, "cgroup") == 0 && has_word(tail, "cpu");
-}
-
-static bool find_mount(const char *root, struct hierarchy *h)
-{
-    char *rest = h->mounts = slurp(root, "/proc/self/mountinfo"), *line;
-    while (rest && (line = strsep(&rest, "\n")))
-        if (parse_mount(h, line))
-            return true;
-    return false;
-}
 
 /* The quota of one group in CPUs, rounded up; UINT_MAX: none. */
 static unsigned quota_of(const char *root, const char *dir, bool v2)
 {
     char text[64], more[64], *end;
-    if (!read_file(root, dir, v2 ? "/cpu.max" : "/cpu.cfs_quota_us", text,
-                   sizeof text))
+    if (!rip__cgroup_read(root, dir, v2 ? "/cpu.max" : "/cpu.cfs_quota_us",
+                          text, sizeof text))
         return UINT_MAX;
     long long quota = strtoll(text, &end, 10); /* 0 for "max" */
     if (!v2) {
-        if (!read_file(root, dir, "/cpu.cfs_period_us", more, sizeof more))
+        if (!rip__cgroup_read(root, dir, "/cpu.cfs_period_us", more,
+                              sizeof more))
             return UINT_MAX;
         end = more;
     }
@@ -137,16 +35,6 @@ static unsigned quota_of(const char *root, const char *dir, bool v2)
         return UINT_MAX;
     long long cpus = quota / period + (quota % period != 0);
     return cpus < UINT_MAX ? (unsigned)cpus : UINT_MAX;
-}
-
-/* Our group's path below the mount: without the part that the mount's own top
- * stands for. */
-static const char *below_mount(const struct hierarchy *h)
-{
-    size_t len = strlen(h->top);
-    bool covers = strncmp(h->group, h->top, len) == 0 &&
-                  (h->group[len] == 0 || h->group[len] == '/');
-    return covers ? h->group + len : h->group;
 }
 
 /* The least quota of the groups from `dir` up to the mount, which is its
@@ -167,16 +55,12 @@ static unsigned least_quota(const char *root, char *dir, size_t mount_len,
 
 static unsigned hierarchy_quota(const char *root, bool v2)
 {
-    struct hierarchy h = { .v2 = v2 };
     unsigned least = UINT_MAX;
-    if (find_group(root, &h) && find_mount(root, &h)) {
-        char *dir = join(h.mount, below_mount(&h), "");
-        if (dir)
-            least = least_quota(root, dir, strlen(h.mount), v2);
-        rip__free(dir);
-    }
-    rip__free(h.groups);
-    rip__free(h.mounts);
+    size_t mount_len;
+    char *dir = rip__cgroup_path(root, v2 ? NULL : "cpu", &mount_len);
+    if (dir)
+        least = least_quota(root, dir, mount_len, v2);
+    rip__free(dir);
     return least;
 }
 
