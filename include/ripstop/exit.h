@@ -55,6 +55,13 @@ enum rip_tree {
  * own needs. And oom_killed tells of every such kill in the group, be it for a
  * limit of that group or one above, or because the system had no memory left.
  * Without such a group it is always false.
+ *
+ * Of a process task, which is in our control group, the kernel tells no more
+ * than how many were killed there for want of memory. So oom_killed means: it
+ * was ended by a SIGKILL that we did not send, and since we started our first
+ * process task somebody in this control group (where groups do not count, in
+ * the system) was killed so, whom no other task's end has been put down to.
+ * That may have been another process.
  */
 struct rip_exit {
     enum rip_end how;
@@ -74,7 +81,8 @@ struct rip_exit {
     bool oom_killed;         /* until its end the kernel had killed it, or what
                                 it had started, for want of memory: as far as
                                 that is known, see below */
-    uintptr_t fault_address; /* of a crashed process task */
+    uintptr_t fault_address; /* of a crashed process task: the address that it
+                                stumbled on; 0: none, or not known */
     uint64_t reserved[4];
 };
 

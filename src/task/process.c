@@ -2,6 +2,7 @@
 #include "task/task.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@ static const char __libc_single_threaded; /* not known */
 #endif
 
 #include "base/base.h"
+#include "task/oom.h"
 
 /* ---- streams ---------------------------------------------------------- */
 
@@ -138,6 +140,7 @@ static void keep_descriptor(rip_task *t)
 static int prepare(const rip_task *t, struct rip__setting *s)
 {
     rip__crash_prepare();
+    rip__oom_begin("");
     if (!t->detached) {
         s->lifeline = rip__os_lifeline();
         if (s->lifeline < 0)
@@ -208,6 +211,16 @@ static void note_code(rip_task *t)
     t->end.code = r->code;
 }
 
+static void note_death(rip_task *t)
+{
+    struct rip__crash crash;
+    if (rip__crash_read(&crash, &t->record->crash, &t->end))
+        t->end.fault_address = (uintptr_t)crash.address;
+    t->end.oom_killed =
+        t->end.how == RIP_SIGNALED && t->end.signal == SIGKILL &&
+        !__atomic_load_n(&t->killed, __ATOMIC_RELAXED) && rip__oom_explains("");
+}
+
 static void note_end(rip_task *t, const struct rip__os_status *s)
 {
     t->end = (struct rip_exit){
@@ -219,9 +232,7 @@ static void note_end(rip_task *t, const struct rip__os_status *s)
     };
     rip__exit_note(&t->end, s->known, s->wait_status);
     note_code(t);
-    if (t->end.how == RIP_SIGNALED &&
-        t->record->crash.signal == (uint32_t)t->end.signal)
-        t->end.fault_address = (uintptr_t)t->record->crash.address;
+    note_death(t);
 }
 
 /* Takes its status: 1; 0: not yet. `fd` may be an error, the reason why there

@@ -74,6 +74,8 @@ int rip_task_signal(rip_task *t, int sig)
     int fd = rip__process_open(t);
     if (fd == -ECHILD)
         return -ESRCH;
+    if (sig == SIGKILL)
+        __atomic_store_n(&t->killed, true, __ATOMIC_RELAXED);
     if (fd < 0)
         return rip__os_child_kill(t->child.pid, sig);
     int r = rip__os_child_signal(fd, t->child.pid, sig);

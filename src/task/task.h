@@ -83,7 +83,7 @@ struct rip_task {
     uint32_t buried;   /* freed.c */
     enum rip_kind kind;
     bool daemon, detached;
-    bool asked;  /* by us, to stop or to end */
+    bool killed; /* by us, with SIGKILL */
     pid_t owner; /* the process whose task it is */
     rip_task_fn *fn;
     void *arg, *copy; /* `arg` is `copy` where there is one */
