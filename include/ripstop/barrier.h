@@ -116,6 +116,8 @@ RIP_API void rip_barrier_leave(rip_barrier *b);
  *                 or somebody called rip_barrier_abort; or it was reset
  *     -ETIMEDOUT  not all came by the deadline. This breaks the barrier: the
  *                 others get -EPIPE
+ *     -ECANCELED  not all came before the calling task was asked to stop; the
+ *                 same comes of it
  *     -EBADMSG    what is in the barrier makes no sense
  *     -ENOMEM, -EXDEV
  *                 as of rip_barrier_join

@@ -21,6 +21,11 @@
  * Results. A pointer that a function fills in is called `ret`; it is not
  * touched when the function fails, unless its description says so.
  *
+ * Stops. A task (task.h) that is asked to stop gets -ECANCELED from each call
+ * that would have to wait. What can be done at once is done as ever, and what
+ * never waits, as with RIP_NOW, is not concerned; nor are locks, nor what ends
+ * or frees something.
+ *
  * Options. Options come in one struct, by pointer; NULL means all defaults,
  * and so does every field that is zero. The last field of each is `reserved`
  * and must be zero: what is set there by accident is refused, not ignored.

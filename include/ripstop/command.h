@@ -162,6 +162,7 @@ RIP_API int rip_command_pipe(const rip_command *c, int which);
  * it, or use rip_command_communicate. Again is fine, and tells the same.
  *
  *     -ETIMEDOUT  it still runs
+ *     -ECANCELED  it still runs, and the calling task is to stop
  *
  * `ret` may be NULL. Blocks until the deadline at the longest.
  *
@@ -172,9 +173,10 @@ RIP_API int rip_command_wait(rip_command *c, struct rip_exit *ret,
 
 /*
  * Writes to the command's stdin. Gives `len`, or less when the deadline
- * passed after a part was written.
+ * passed, or the calling task was asked to stop, after a part was written.
  *
  *     -ETIMEDOUT  the deadline passed before a byte was written
+ *     -ECANCELED  the calling task is to stop, and not a byte was written
  *     -EPIPE      the command has closed its stdin or ended, or
  *                 rip_command_close_input was called (no SIGPIPE is raised)
  *     -EINVAL     stdin is no pipe (nor a terminal of ours)
@@ -195,7 +197,8 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_write(rip_command *c,
  * room for 1 second, and then leaves stdin open: this can be called again.
  *
  * Where rip_command_stream(c, 0) holds what it has not flushed it blocks until
- * the command has read that, closed its stdin or ended.
+ * the command has read that, closed its stdin or ended; or the calling task is
+ * asked to stop, when what is left of it is dropped.
  *
  * One caller at a time with rip_command_write.
  */
@@ -207,6 +210,7 @@ RIP_API void rip_command_close_input(rip_command *c);
  *
  *     -ETIMEDOUT  nothing came until the deadline; with RIP_NOW, nothing is
  *                 there at the moment
+ *     -ECANCELED  nothing came, and the calling task is to stop
  *     -EINVAL     that stream is no pipe, or `cap` is 0
  *
  * One caller at a time a stream.
@@ -229,6 +233,7 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_read(rip_command *c, int which,
  *
  *     -ETIMEDOUT  no whole line came until the deadline; what came of it is
  *                 kept for the next call, of whichever function that reads
+ *     -ECANCELED  the same, when the calling task is to stop
  *     -EINVAL     stdout is no pipe
  *     -ENOMEM     nothing is lost
  *
@@ -259,6 +264,8 @@ RIP_API RIP_CHECK_RESULT ssize_t rip_command_line(rip_command *c, char **line,
  * fclose(3) on it closes its pipe too, and it is gone.
  *
  * NULL when there is no such pipe, or no memory.
+ *
+ * In a task that is to stop, what would wait fails with ECANCELED.
  *
  * Like all streams for writing it is flushed by exit(3) and fflush(NULL), which
  * then wait for the command to read. In a child of fork(2) nothing is written.
@@ -324,7 +331,8 @@ RIP_API int rip_command_signal_one(rip_command *c, int sig);
  *                 (it hangs in a device or file system)
  *
  * Blocks until the deadline or the end of grace, whichever comes first, and
- * for at most 1 second more, which is how long a killed process is waited for.
+ * for at most 1 second more, which is how long a killed process is waited for;
+ * in a task that is to stop, too.
  *
  * Thread-safe.
  */
@@ -369,6 +377,7 @@ struct rip_output {
  *                 came so far (and must be freed with rip_output_done), with
  *                 exit.how RIP_RUNNING if the command still runs. Call it
  *                 again with the same input to go on: no byte is lost
+ *     -ECANCELED  the same, when the calling task is to stop
  *     -EMSGSIZE   more than `max_output` came (RIP_OVERFLOW_FAIL); `ret` is
  *                 as above
  *     -EINVAL     there is input, but stdin is no pipe; or it is shorter than
@@ -405,8 +414,13 @@ RIP_API int rip_command_communicate(rip_command *c, const void *input,
  *     -ETIMEDOUT  it was killed at its deadline, but the kernel has not let go
  *                 of it (it hangs in a device or file system, or a debugger
  *                 holds it); `ret` has what came, with exit.how RIP_RUNNING
+ *     -ECANCELED  the calling task was asked to stop, and so the program was
+ *                 stopped as at a deadline: exit.stopped is set, and `ret` has
+ *                 what came. If it was asked to before, nothing was started,
+ *                 and `ret` is { 0 }
  *
- * and the errors of rip_command_start; on all but these two `ret` is untouched.
+ * and the errors of rip_command_start; on all but these three `ret` is
+ * untouched.
  *
  * `ret` may be NULL: then, if there is no `on_output` either, in, out and err
  * are inherited by default, and 0 does not tell how the program ended. To have
@@ -446,6 +460,7 @@ RIP_API void rip_output_done(struct rip_output *o);
  *     -EINVAL     shell_command is NULL
  *     -ENOENT     there is no /bin/sh
  *     -ETIMEDOUT  as of rip_run, with ret->how RIP_RUNNING
+ *     -ECANCELED  as of rip_run
  *
  * and the other errors of rip_command_start. Else it gives 0, however the
  * command has ended. Blocks as rip_run.

@@ -85,12 +85,14 @@ typedef struct rip_cond {
  *                    may be half changed (whether there was a notify is not
  *                    told)
  *     -ETIMEDOUT     not notified by the deadline
+ *     -ECANCELED     not notified, and the calling task is to stop
  *     -EPERM         the caller does not hold the lock
  *     -EINVAL        the condition and the lock lie in different segments, or
  *                    one in a segment and the other one not
  *
  * Waits for a notify until the deadline, and then for the lock as long as
- * others hold it. With RIP_NOW, too, the lock is released for a moment.
+ * others hold it, in a task that is to stop as well. With RIP_NOW, too, the
+ * lock is released for a moment.
  *
  * Thread-safe; not in signal handlers.
  */
@@ -113,6 +115,7 @@ RIP_API RIP_CHECK_RESULT int rip_cond_wait(rip_cond *c, rip_lock *l,
  *                    asked, since it would look at what may be half changed:
  *                    mend that, and call again
  *     -ETIMEDOUT     it was still false at the deadline
+ *     -ECANCELED     it is false, and the calling task is to stop
  *     -EPERM, -EINVAL
  *                    as of rip_cond_wait; ready was not called
  *

@@ -55,6 +55,7 @@ typedef struct rip_event {
  *
  *     0           it is set, or was, while this waited
  *     -ETIMEDOUT  it was not set by the deadline
+ *     -ECANCELED  it is not set, and the calling task is to stop
  *     -ENOMEM, -EXDEV
  *                 as of rip_lock_acquire; only if it would have to wait
  *

@@ -100,6 +100,7 @@ RIP_API void rip_latch_count_down(rip_latch *l);
  *     0           it is open
  *     -EPIPE      a party died before it counted down
  *     -ETIMEDOUT  it was not open by the deadline
+ *     -ECANCELED  it is not open, and the calling task is to stop
  *     -EBADMSG    it was counted down too often
  *     -ENOMEM, -EXDEV
  *                 as of rip_lock_acquire; only if it would have to wait

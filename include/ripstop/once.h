@@ -58,6 +58,7 @@ typedef struct rip_once_flag {
  *     (negative)  what fn returned to this caller: it is not done, and the
  *                 next caller runs it
  *     -ETIMEDOUT  another was still running it at the deadline
+ *     -ECANCELED  another runs it, and the calling task is to stop
  *     -EDEADLK    this thread is running it: rip_once was called by fn
  *     -EBADMSG    fn has run, but the flag was overwritten meanwhile
  *     -EPERM      fn has forked, and this is the child: it is for the parent

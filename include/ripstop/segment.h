@@ -158,6 +158,7 @@ RIP_API RIP_CHECK_RESULT int rip_segment_new(
  *     -EACCES     who has it may not be looked at (prctl(2), PR_SET_DUMPABLE)
  *     -ETIMEDOUT  somebody was in the middle of opening it for 2 seconds, for
  *                 instance stopped there by a signal
+ *     -ECANCELED  somebody opens it just now, and the calling task is to stop
  *     and those of rip_segment_new
  *
  * Blocks while others open it, at most 30 seconds. Thread-safe.

@@ -86,6 +86,7 @@ RIP_API void rip_sem_init(rip_sem *s, unsigned value, unsigned max);
  *
  *     0           taken
  *     -ETIMEDOUT  there was none by the deadline
+ *     -ECANCELED  there is none, and the calling task is to stop
  *     -EBADMSG    what is in the semaphore makes no sense
  *     -ENOMEM     as of rip_lock_acquire; or this thread has permits of 32
  *                 other semaphores of the segment

@@ -59,6 +59,7 @@ struct rip_wait {
  * for so. The same thing may be in several items.
  *
  *     -ETIMEDOUT  none was ready by the deadline
+ *     -ECANCELED  none is ready, and the calling task is to stop
  *     -EINVAL     an item of an unknown kind, a command that is NULL, a
  *                 negative or closed descriptor, one without events; or with
  *                 RIP_FOREVER nothing but RIP_WAIT_NONE, which would wait for

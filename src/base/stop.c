@@ -14,7 +14,7 @@ enum { FEW = 32 };
 
 /* A process may not be let write to another's descriptor; so nobody sleeps
  * longer than this without looking at the word. */
-static const int64_t look_again = INT64_C(200) * 1000000;
+int64_t rip__stop_look_ns = INT64_C(200) * 1000000;
 
 int rip__stop_fd(void)
 {
@@ -37,19 +37,23 @@ int rip__stop_fd(void)
     return fd;
 }
 
-/* One more item, the last, is the descriptor of the stop. */
+/* One more item, the last, is the descriptor of the stop: if there is one, and
+ * poll(2) takes as many (-EINVAL). */
 static int poll_with_stop(struct pollfd *all, size_t n, struct rip__stop *s,
                           rip_time deadline)
 {
     all[n] = (struct pollfd){ .fd = rip__stop_fd(), .events = POLLIN };
+    size_t used = all[n].fd < 0 ? n : n + 1;
     for (;;) {
         if (rip__stop_asked(s))
             return -ECANCELED;
-        rip_time end = rip__sooner(deadline, rip__later(look_again));
-        int r = rip__os_poll(all, n + 1, end);
-        if (r > 0 && all[n].revents)
+        rip_time end = rip__sooner(deadline, rip__later(rip__stop_look_ns));
+        int r = rip__os_poll(all, used, end);
+        if (r > 0 && used > n && all[n].revents)
             r--;
-        if (r != 0 || (end == deadline && !rip__stop_asked(s)))
+        if (r == -EINVAL && used > n)
+            used = n;
+        else if (r != 0 || (end == deadline && !rip__stop_asked(s)))
             return r;
     }
 }
@@ -59,7 +63,7 @@ int rip__poll(struct pollfd *fds, size_t n, rip_time deadline)
     struct rip__stop *s = rip__stop_heeded();
     struct pollfd few[FEW + 1], *all = few;
     int r = s ? rip__os_poll(fds, n, RIP_NOW) : rip__os_poll(fds, n, deadline);
-    if (!s || r != 0 || deadline == RIP_NOW)
+    if (!s || r != 0 || deadline <= rip__os_clock())
         return r;
     if (n > FEW)
         all = rip__alloc_array(n + 1, sizeof *all);

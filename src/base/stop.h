@@ -58,7 +58,10 @@ static inline bool rip__stopping(void)
 int rip__stop_fd(void);
 
 /* As rip__os_poll, for calls that a stop ends: -ECANCELED when nothing is
- * ready and the caller's task is to stop. */
+ * ready, there is time left, and the caller's task is to stop. */
 int rip__poll(struct pollfd *fds, size_t n, rip_time deadline);
+
+/* How long nobody sleeps in it without a look at the word. Longer in tests. */
+extern int64_t rip__stop_look_ns;
 
 #endif

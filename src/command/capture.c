@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/stop.h"
+
 /*
  * Feeding and reading at once. pump() goes round poll(2) with whatever is
  * still open: stdin, as long as there is input for it; stdout and stderr
@@ -116,6 +118,22 @@ static int drain_rest(rip_command *c, struct rip__stream *s)
     return 0;
 }
 
+/* Waits, and serves whatever is ready. However much there is to read, that
+ * ends once it is time. */
+static int go_round(struct pump *p, rip_time until)
+{
+    const struct rip__job *job = p->job;
+    int r = job->ending ? rip__os_poll(p->fds, 3 + job->n, until)
+                        : rip__poll(p->fds, 3 + job->n, until);
+    if (r == 0)
+        return -ETIMEDOUT;
+    if (r > 0)
+        r = serve(p);
+    if (r == 0 && until != RIP_FOREVER && rip__os_clock() >= until)
+        return -ETIMEDOUT;
+    return r == 0 && !job->ending && rip__stopping() ? -ECANCELED : r;
+}
+
 /* Until all have ended and their output too: 0. 0 with pipe_held: the output
  * has not, and nobody waits any longer. */
 static int pump(const struct rip__job *job, rip_time deadline)
@@ -128,17 +146,9 @@ static int pump(const struct rip__job *job, rip_time deadline)
     c->pipe_held = false;
     if (c->in >= 0 && c->input_done == c->input_len && c->unsent.len == 0)
         (void)rip__input_end(c);
-    while (r == 0 && (arm(&p) > 0 || p.running > 0)) {
-        rip_time until = rip__sooner(deadline, p.give_up);
-        r = rip__os_poll(p.fds, 3 + job->n, until);
-        if (r > 0)
-            r = serve(&p);
-        else if (r == 0)
-            r = -ETIMEDOUT;
-        if (r == 0 && until != RIP_FOREVER && rip__os_clock() >= until)
-            r = -ETIMEDOUT; /* however much there is to read */
-    }
-    if (r == -ETIMEDOUT && p.running == 0) {
+    while (r == 0 && (arm(&p) > 0 || p.running > 0))
+        r = go_round(&p, rip__sooner(deadline, p.give_up));
+    if (rip__was_cut(r) && p.running == 0) {
         r = drain_rest(c, &c->out[0]);
         if (r == 0)
             r = drain_rest(c, &c->out[1]);
@@ -167,11 +177,12 @@ static int talk(const struct rip__job *job, rip_time deadline)
 /* Whether what has come goes to the caller with this. */
 static bool has_output(int code)
 {
-    return code == 0 || code == -ETIMEDOUT || code == -EMSGSIZE ||
+    return code == 0 || rip__was_cut(code) || code == -EMSGSIZE ||
            code == RIP__REFUSED;
 }
 
-/* Takes the status of all: 0, -ETIMEDOUT when one has none yet. */
+/* Takes the status of all: 0, -ETIMEDOUT or -ECANCELED when one has none
+ * yet. */
 static int reap(const struct rip__job *job, rip_time deadline)
 {
     int all = 0;
@@ -179,7 +190,7 @@ static int reap(const struct rip__job *job, rip_time deadline)
         int r = rip_command_wait(job->commands[i], NULL, RIP_NOW);
         if (r == -ETIMEDOUT && deadline != RIP_NOW)
             r = rip_command_wait(job->commands[i], NULL, deadline);
-        if (r < 0 && r != -ETIMEDOUT)
+        if (r < 0 && !rip__was_cut(r))
             return r;
         all = r < 0 ? r : all;
     }
@@ -196,9 +207,9 @@ static int deliver(const struct rip__job *job, int code, struct rip_output *ret,
     if (!has_output(code))
         return code;
     int r = reap(job, code == 0 ? deadline : RIP_NOW);
-    if (r < 0 && r != -ETIMEDOUT)
+    if (r < 0 && !rip__was_cut(r))
         return r;
-    if (r == -ETIMEDOUT && code == 0)
+    if (r < 0 && code == 0)
         code = r;
     r = ret ? rip__keep_results(c, code == 0, &o) : 0;
     if (r < 0)
@@ -214,7 +225,7 @@ static int communicate(rip_command *c, struct rip_output *ret,
                        rip_time deadline)
 {
     struct pollfd fds[4];
-    const struct rip__job job = { &c, 1, fds };
+    const struct rip__job job = { &c, 1, fds, false };
     int r = rip__file_collect(c);
     if (r < 0)
         return r;
@@ -268,32 +279,35 @@ static int read_on(const struct rip__job *job, int failure, rip_time deadline)
     return read_on(job, r, deadline);
 }
 
-/* Ends all because of `why`: -ETIMEDOUT, or a failure, which is the result. */
-static int end_early(const struct rip__job *job, int why)
+/* Ends all because of `why`: -ETIMEDOUT, or a failure, which is the result.
+ * What comes is still of use where they have but taken too long. */
+static int end_early(struct rip__job *job, int why)
 {
     rip_time grace_ends = rip__later(job->commands[0]->grace);
+    job->ending = true;
     rip__stop_ask(job->commands, job->n, why == -ETIMEDOUT);
-    int r = read_on(job, why == -ETIMEDOUT ? 0 : why, grace_ends);
+    int r = read_on(job, rip__was_cut(why) ? 0 : why, grace_ends);
     rip__stop_await(job->commands, job->n, grace_ends);
     rip__stop_kill(job->commands, job->n);
     r = read_on(job, r, rip__later(last_look));
     for (size_t i = 0; i < job->n; i++)
         (void)rip__stop_end(job->commands[i], NULL);
-    return r;
+    return r == 0 && why == -ECANCELED ? why : r;
 }
 
 /* Tells the end of a line that has none. What there is not time for until all
  * has to be over is lost. */
 static int tell_rest(rip_command *c, int code)
 {
-    int r = code == 0 || code == -EMSGSIZE ? rip__keep_finish(c) : 0;
+    bool open = code == 0 || code == -ECANCELED || code == -EMSGSIZE;
+    int r = open ? rip__keep_finish(c) : 0;
     c->truncated = c->truncated || r == -ETIMEDOUT;
     return r == 0 || r == -ETIMEDOUT ? code : r;
 }
 
 /* All have ended in time, but what they left behind has not let go of the
  * output. What that would still have said is cut off, so pipe_held stays. */
-static int end_holders(const struct rip__job *job)
+static int end_holders(struct rip__job *job)
 {
     int r = end_early(job, -ETIMEDOUT);
     job->commands[job->n - 1]->pipe_held = true;
@@ -307,14 +321,20 @@ static void free_all(const struct rip__job *job)
         rip_command_free(job->commands[i]);
 }
 
-int rip__job_run(const struct rip__job *job, struct rip_output *ret,
+bool rip__job_is_cancelled(rip_time deadline)
+{
+    return deadline != RIP_NOW && rip__stopping();
+}
+
+int rip__job_run(struct rip__job *job, struct rip_output *ret,
                  struct rip_exit *exits, rip_time deadline)
 {
     rip_command *c = job->commands[job->n - 1];
     /* A run ends in time also where on_output is slow: there is no next call
      * that would tell what RIP_NOW had left. */
     int r = talk(job, deadline == RIP_NOW ? rip__os_clock() : deadline);
-    if (r == 0 && c->pipe_held && rip__os_clock() >= deadline)
+    bool late = rip__os_clock() >= deadline || rip__stopping();
+    if (r == 0 && c->pipe_held && late)
         r = end_holders(job);
     else if (r != 0)
         r = end_early(job, r);
@@ -329,8 +349,14 @@ int rip_run(const char *const *argv, const struct rip_command_options *options,
 {
     struct pollfd fds[4];
     rip_command *c;
-    const struct rip__job job = { &c, 1, fds };
+    struct rip__job job = { &c, 1, fds, false };
     bool capture = ret || (options && options->on_output);
+    if (rip__job_is_cancelled(deadline)) {
+        if (ret)
+            *ret = (struct rip_output){ 0 };
+        return rip__fail(options, "run", argv && argv[0] ? argv[0] : "",
+                         -ECANCELED);
+    }
     int r = rip__command_start(&c, argv, options, capture ? RIP__CAPTURE : 0);
     if (r < 0)
         return r;

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <unistd.h> /* getpid */
 
+#include "base/stop.h"
+
 /* ---- those that could not be reaped when they were freed -------------- */
 
 /* The kernel lets a killed process go late when it hangs in a device or file
@@ -208,13 +210,21 @@ int rip_command_resize(rip_command *c, unsigned short rows,
 
 /* ---- wait ------------------------------------------------------------- */
 
-int rip__command_await(rip_command *c, rip_time deadline)
+/* rip__poll, or rip__os_poll for what no request to stop may end. */
+typedef int poll_fn(struct pollfd *fds, size_t n, rip_time deadline);
+
+static int await(rip_command *c, rip_time deadline, poll_fn *poll)
 {
     struct pollfd ended = { .fd = c->pidfd, .events = POLLIN };
-    int r = rip__os_poll(&ended, 1, deadline);
+    int r = poll(&ended, 1, deadline);
     if (r == 0)
         return -ETIMEDOUT;
     return r < 0 ? r : 0;
+}
+
+int rip__command_await(rip_command *c, rip_time deadline)
+{
+    return await(c, deadline, rip__os_poll);
 }
 
 /* A control group counts what was touched in it, and only that. Of the usage
@@ -280,10 +290,11 @@ static void read_end(rip_command *c, struct rip_exit *ret)
     pthread_mutex_unlock(&c->lock);
 }
 
-int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
+static int wait_with(rip_command *c, struct rip_exit *ret, rip_time deadline,
+                     poll_fn *poll)
 {
     const rip_time longest_nap = 20000000;
-    int r = deadline == RIP_NOW ? 0 : rip__command_await(c, deadline);
+    int r = deadline == RIP_NOW ? 0 : await(c, deadline, poll);
     if (r == 0)
         r = look(c, false);
     /* Ended, and no status: a tracer (strace, gdb) has it, and hands it on
@@ -292,7 +303,7 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
          nap = rip__sooner(2 * nap, longest_nap)) {
         if (deadline <= rip__os_clock())
             return -ETIMEDOUT;
-        r = rip__os_poll(NULL, 0, rip__sooner(deadline, rip__later(nap)));
+        r = poll(NULL, 0, rip__sooner(deadline, rip__later(nap)));
         if (r == 0)
             r = look(c, false);
     }
@@ -301,6 +312,16 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
     if (ret)
         read_end(c, ret);
     return 0;
+}
+
+int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
+{
+    return wait_with(c, ret, deadline, rip__poll);
+}
+
+int rip__command_reap(rip_command *c, struct rip_exit *ret, rip_time deadline)
+{
+    return wait_with(c, ret, deadline, rip__os_poll);
 }
 
 rip_command *rip_command_free(rip_command *c)

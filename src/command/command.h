@@ -2,6 +2,7 @@
 #ifndef RIP_COMMAND_COMMAND_H
 #define RIP_COMMAND_COMMAND_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h> /* FILE */
 
@@ -200,9 +201,12 @@ int rip__command_start(rip_command **ret, const char *const *argv,
                        const struct rip_command_options *options,
                        unsigned manner);
 
-/* Waits until it has ended, without reaping it: 0, -ETIMEDOUT, or a failure
- * of poll(2). */
+/* Waits until it has ended, without reaping it, and heeds no request to stop:
+ * 0, -ETIMEDOUT, or a failure of poll(2). */
 int rip__command_await(rip_command *c, rip_time deadline);
+
+/* rip_command_wait, but heeds no request to stop. */
+int rip__command_reap(rip_command *c, struct rip_exit *ret, rip_time deadline);
 
 /* Of one that has ended: takes down how and when, without reaping it. */
 void rip__command_note_end(rip_command *c);
@@ -223,9 +227,9 @@ ssize_t rip__stream_read(struct rip__stream *s, void *buf, size_t cap,
                          rip_time deadline);
 void rip__stream_done(struct rip__stream *s);
 
-/* Waits until a descriptor is ready: above 0, or -ETIMEDOUT. Once the deadline
- * has passed nobody who always has more to read, or always makes room, keeps
- * us. */
+/* Waits until a descriptor is ready: above 0, -ETIMEDOUT, or -ECANCELED. Once
+ * the deadline has passed nobody who always has more to read, or always makes
+ * room, keeps us. */
 int rip__wait_for(int fd, short events, rip_time deadline);
 
 /* ---- input.c ---- */
@@ -235,7 +239,7 @@ int rip__wait_for(int fd, short events, rip_time deadline);
 ssize_t rip__input_write(rip_command *c, const void *data, size_t len);
 
 /* Writes what the stream of stdin holds, as far as it goes until the
- * deadline. */
+ * deadline, or a request to stop. */
 void rip__input_flush(rip_command *c, rip_time deadline);
 
 /* No more will be written. Says end-of-file, and closes stdin: 0. -EAGAIN: a
@@ -289,10 +293,20 @@ struct rip__job {
     rip_command *const *commands;
     size_t n;           /* not 0 */
     struct pollfd *fds; /* room for n + 3 */
+    bool ending;        /* no request to stop is heeded any more */
 };
 
+/* Whether a call that gave this was cut short: what has come goes on. */
+static inline bool rip__was_cut(int code)
+{
+    return code == -ETIMEDOUT || code == -ECANCELED;
+}
+
+/* Whether something that cannot but wait is not to be begun. */
+bool rip__job_is_cancelled(rip_time deadline);
+
 /* What rip_run does once the commands have been started; frees them. */
-int rip__job_run(const struct rip__job *job, struct rip_output *ret,
+int rip__job_run(struct rip__job *job, struct rip_output *ret,
                  struct rip_exit *exits, rip_time deadline);
 
 /* ---- pipeline.c ---- */

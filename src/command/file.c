@@ -5,6 +5,8 @@
 #include <stdio_ext.h> /* __fpending */
 #include <unistd.h>    /* getpid */
 
+#include "base/stop.h"
+
 /*
  * The streams as stdio sees them. fopencookie(3) makes them, and stdio their
  * buffers: libc's own allocations, which do not go through the seam, as those
@@ -37,7 +39,9 @@ static ssize_t put(void *cookie, const char *data, size_t len)
         r = rip_command_write(c, data, len, c->file_deadline);
     if (r == (ssize_t)len)
         return r;
-    errno = r < 0 ? (int)-r : ETIMEDOUT;
+    if (r >= 0) /* a part of it, and then it was cut short */
+        r = rip__stopping() ? -ECANCELED : -ETIMEDOUT;
+    errno = (int)-r;
     return write_failed;
 }
 

@@ -44,7 +44,7 @@ ssize_t rip_command_write(rip_command *c, const void *data, size_t len,
             done += (size_t)r;
         if (r >= 0 || r == -EAGAIN)
             r = done < len ? rip__wait_for(c->in, POLLOUT, deadline) : 0;
-        if (r == -ETIMEDOUT && done > 0)
+        if (done > 0 && rip__was_cut((int)r))
             break;
         if (r < 0)
             return r;
@@ -103,7 +103,9 @@ void rip_command_close_input(rip_command *c)
 {
     rip__input_flush(c, RIP_FOREVER);
     rip_time give_up = rip__later(longest_wait);
-    while (rip__input_end(c) == -EAGAIN)
-        if (rip__wait_for(c->in, POLLOUT, give_up) < 0)
+    while (rip__input_end(c) == -EAGAIN) {
+        struct pollfd room = { .fd = c->in, .events = POLLOUT };
+        if (rip__os_clock() >= give_up || rip__os_poll(&room, 1, give_up) <= 0)
             break;
+    }
 }

@@ -281,10 +281,21 @@ void rip__job_end(const struct rip__job *job, struct rip_exit *exits,
     ret->tree = all.tree;
 }
 
+/* It has been asked for before: nothing is started. */
+static int run_none(const struct pipeline *p, struct rip_output *ret,
+                    struct rip_exit *exits)
+{
+    if (ret)
+        *ret = (struct rip_output){ 0 };
+    for (size_t i = 0; exits && i < p->n; i++)
+        exits[i] = (struct rip_exit){ 0 };
+    return rip__fail(p->options, "run", p->stages[0][0], -ECANCELED);
+}
+
 static int run(struct pipeline *p, struct rip_output *ret,
                struct rip_exit *exits, rip_time deadline)
 {
-    struct rip__job job = { p->commands, p->n, NULL };
+    struct rip__job job = { p->commands, p->n, NULL, false };
     size_t n_fds;
     if (rip__add(p->n, 3, &n_fds))
         job.fds = rip__alloc_array(n_fds, sizeof *job.fds);
@@ -316,7 +327,8 @@ int rip_pipeline_run(const char *const *const *stages, size_t n,
                           .carried = -1 };
     int r = prepare(&p);
     if (r == 0)
-        r = run(&p, ret, exits, deadline);
+        r = rip__job_is_cancelled(deadline) ? run_none(&p, ret, exits)
+                                            : run(&p, ret, exits, deadline);
     rip__os_close(p.err_ours);
     rip__os_close(p.err_theirs);
     rip__free(p.commands);

@@ -158,6 +158,13 @@ int rip_popen(rip_command **ret, const char *shell_command, const char *mode)
     return rip_command_start(ret, SHELL_ARGV(shell_command), &o);
 }
 
+/* -ECANCELED stays, -ETIMEDOUT is told by the exit. */
+static int end_early(rip_command *c, struct rip_exit *ret, int why)
+{
+    int r = rip__stop(c, ret, RIP_FOREVER, why == -ETIMEDOUT);
+    return r == 0 && why == -ECANCELED ? why : r;
+}
+
 int rip_system(const char *shell_command, struct rip_exit *ret,
                rip_time deadline)
 {
@@ -166,13 +173,18 @@ int rip_system(const char *shell_command, struct rip_exit *ret,
     rip_command *c;
     if (!shell_command)
         return -EINVAL;
+    if (rip__job_is_cancelled(deadline)) {
+        if (ret)
+            *ret = e;
+        return -ECANCELED;
+    }
     int r = rip_command_start(&c, SHELL_ARGV(shell_command), &o);
     if (r < 0)
         return r;
     r = rip_command_wait(c, &e, deadline);
-    if (r == -ETIMEDOUT)
-        r = rip__stop(c, &e, RIP_FOREVER, true);
-    if (ret && (r == 0 || r == -ETIMEDOUT))
+    if (rip__was_cut(r))
+        r = end_early(c, &e, r);
+    if (ret && (r == 0 || rip__was_cut(r)))
         *ret = e;
     rip_command_free(c);
     return r;

@@ -359,7 +359,7 @@ int rip__stop_end(rip_command *c, struct rip_exit *ret)
     c->stopping--;
     pthread_mutex_unlock(&c->lock);
     /* Another may be just taking it away (see rip__os_reap). */
-    return rip_command_wait(c, ret, deadline);
+    return rip__command_reap(c, ret, deadline);
 }
 
 int rip__stop(rip_command *c, struct rip_exit *ret, rip_time deadline,

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/stop.h"
+
 /* As little as is read at once: a program that prints a line should not cost
  * a big buffer; what goes on and on gets as much again as it has. */
 enum { READ_MIN = 4096, READ_MAX = 1 << 20 };
@@ -93,7 +95,7 @@ int rip__wait_for(int fd, short events, rip_time deadline)
     struct pollfd p = { .fd = fd, .events = events };
     if (rip__os_clock() >= deadline)
         return -ETIMEDOUT;
-    int r = rip__os_poll(&p, 1, deadline);
+    int r = rip__poll(&p, 1, deadline);
     return r == 0 ? -ETIMEDOUT : r;
 }
 
@@ -179,21 +181,30 @@ static ssize_t take_line(struct rip__stream *s, size_t n, char **line,
     return (ssize_t)n;
 }
 
+/* Why one would not wait: 0 if one would. */
+static int is_over(rip_time deadline)
+{
+    if (rip__os_clock() >= deadline)
+        return -ETIMEDOUT;
+    return rip__stopping() ? -ECANCELED : 0;
+}
+
 ssize_t rip_command_line(rip_command *c, char **line, size_t *cap,
                          rip_time deadline)
 {
     struct rip__stream *s = &c->out[0];
     size_t n, late = 0;
+    int code;
     if (!s->captured || !line || !cap)
         return -EINVAL;
     while ((n = find_line(s)) == 0 && s->fd >= 0) {
         ssize_t r = rip__stream_fill(s);
         if (r == -EAGAIN) {
             r = rip__wait_for(s->fd, POLLIN, deadline);
-        } else if (r > 0 && rip__os_clock() >= deadline) {
+        } else if (r > 0 && (code = is_over(deadline)) < 0) {
             /* What lies in the pipe is still looked at, and no more. */
             late += (size_t)r;
-            r = late < LATE_MAX ? r : -ETIMEDOUT;
+            r = late < LATE_MAX ? r : code;
         }
         if (r < 0)
             return r;

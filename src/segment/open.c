@@ -7,6 +7,7 @@
 #include <unistd.h> /* getpid */
 
 #include "base/base.h"
+#include "base/stop.h"
 #include "os/os.h"
 #include "segment/layout.h"
 
@@ -40,19 +41,20 @@ static void nap(int64_t ms)
 /* ---- one at a time ---------------------------------------------------- */
 
 /* Waits until who has a name lets it go, or until `deadline`. 1: it was let
- * go; 0: it may be free or not; or -EPERM, -ETIMEDOUT. */
+ * go; 0: it may be free or not; or -EPERM, -ETIMEDOUT, -ECANCELED. */
 static int await_turn(const char *name, rip_time deadline)
 {
     struct rip__os_peer peer;
     int fd = rip__os_name_ask(name, &peer);
     if (fd < 0) {
         /* It has just been let go, or not yet been made to listen. */
+        if (rip__stopping())
+            return -ECANCELED;
         nap(1);
         return rip_time_now() < deadline ? 0 : -ETIMEDOUT;
     }
     struct pollfd end = { .fd = fd, .events = POLLIN };
-    int r =
-        peer.uid == rip__os_user() ? rip__os_poll(&end, 1, deadline) : -EPERM;
+    int r = peer.uid == rip__os_user() ? rip__poll(&end, 1, deadline) : -EPERM;
     rip__os_close(fd);
     return r == 0 ? -ETIMEDOUT : r;
 }

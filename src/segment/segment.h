@@ -298,6 +298,7 @@ struct rip__sleep {
                               is passed over */
     size_t n_watch;        /* those above RIP__WATCH are left to looking
                               again */
+    bool heeds_stop;       /* a request to stop ends it, too */
 };
 
 /*
@@ -306,6 +307,10 @@ struct rip__sleep {
  * at its words anew. A look again has swept the domain. -ETIMEDOUT: the
  * deadline has passed; the caller tries once more before it says so. A death
  * that is seen here has woken all who watch it.
+ *
+ * -ECANCELED, to who heeds it: the caller is to stop, and has not slept. One
+ * that comes during the sleep ends it with 0: so whatever else has come by then
+ * is seen first, and no wake that this sleeper was given is lost.
  */
 int rip__sleep(struct rip__me *me, const struct rip__sleep *s,
                rip_time deadline);

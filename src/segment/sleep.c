@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/stop.h"
+
 /*
  * Nobody sleeps on one wake alone. A sleeper is woken by a change of its word,
  * by the death of one whom it waits for, and at the latest when it is time to
@@ -17,9 +19,9 @@ unsigned rip__wake(bool shared, const uint32_t *word, unsigned n)
 
 /* The words of one sleep, for the kernel. */
 struct bed {
-    struct rip__os_futex words[RIP__WATCH + 3];
+    struct rip__os_futex words[RIP__WATCH + 4];
     size_t n;
-    bool unwatched; /* a death may pass unseen */
+    bool unwatched; /* a death, or a request, may pass unseen */
 };
 
 static void add_word(struct bed *bed, const uint32_t *word, uint32_t seen,
@@ -46,6 +48,16 @@ static bool add_lives(struct bed *bed, const struct rip__domain *d,
             bed->unwatched = true;
     }
     return true;
+}
+
+/* Who asks may be in another process. */
+static void add_stop(struct bed *bed, const struct rip__stop *stop)
+{
+    if (!stop)
+        return;
+    add_word(bed, &stop->word, 0, true);
+    if (!rip__os_futex_waits_for_many())
+        bed->unwatched = true;
 }
 
 /* The kernel wakes one sleeper of a dead one's life word, and that may be us:
@@ -79,7 +91,8 @@ static rip_time until(const struct bed *bed, const struct rip__sleep *s,
 }
 
 static int lie_down(struct rip__me *me, const struct rip__sleep *s,
-                    rip_time now, rip_time deadline)
+                    const struct rip__stop *stop, rip_time now,
+                    rip_time deadline)
 {
     struct rip__domain *d = me->domain;
     struct bed bed = { .n = 0 };
@@ -92,6 +105,7 @@ static int lie_down(struct rip__me *me, const struct rip__sleep *s,
         pass_on(d, s);
         return 0;
     }
+    add_stop(&bed, stop);
     rip_time end = until(&bed, s, now, deadline);
     int r = rip__os_futex_wait(bed.words, bed.n, end);
     pass_on(d, s);
@@ -117,14 +131,17 @@ int rip__sleep(struct rip__me *me, const struct rip__sleep *s,
                rip_time deadline)
 {
     struct rip__slot *slot = me->slot;
+    const struct rip__stop *stop = s->heeds_stop ? rip__stop_heeded() : NULL;
     rip_time now = rip__os_clock();
     if (deadline <= now)
         return -ETIMEDOUT;
+    if (rip__stop_asked(stop))
+        return -ECANCELED;
     uint64_t key = rip__key(me->domain, s->object);
     uint64_t before = rip__load_relaxed(&slot->wait);
     rip__store_relaxed(&slot->wait_since, since(me, key, now));
     rip__store(&slot->wait, key);
-    int r = lie_down(me, s, now, deadline);
+    int r = lie_down(me, s, stop, now, deadline);
     rip__store(&slot->wait, before);
     me->woke = rip__os_clock();
     return r;

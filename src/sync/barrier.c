@@ -177,7 +177,7 @@ static bool break_epoch(rip_barrier *b, const struct arrival *a)
     return epoch_of(word) == a->epoch;
 }
 
-/* Until the epoch ends: 0, -EPIPE, -ETIMEDOUT. */
+/* Until the epoch ends: 0, -EPIPE, -ETIMEDOUT, -ECANCELED. */
 static int stay(struct rip__me *me, rip_barrier *b, const struct arrival *a,
                 rip_time deadline)
 {
@@ -189,7 +189,7 @@ static int stay(struct rip__me *me, rip_barrier *b, const struct arrival *a,
             return -EPIPE;
         int r = rip__fellow_sleep(me, fellowship(b), RIP__PARTY, (uint32_t)word,
                                   deadline);
-        if (r == -ETIMEDOUT && break_epoch(b, a))
+        if (r < 0 && break_epoch(b, a))
             return r;
     }
 }

@@ -66,6 +66,7 @@ static int sleep_through(rip_cond *c, struct rip__me *me, uint64_t seen,
             .object = c,
             .word = rip__low(&c->word),
             .seen = (uint32_t)word,
+            .heeds_stop = true,
         };
         r = rip__sleep(me, &s, deadline);
         word = rip__load(&c->word);
@@ -114,7 +115,7 @@ int rip_cond_wait_for(rip_cond *c, rip_lock *l, bool (*ready)(void *),
     bool is_ready = ready(arg);
     while (!is_ready) {
         r = rip_cond_wait(c, l, deadline);
-        if (r != 0 && r != -ETIMEDOUT)
+        if (r != 0 && r != -ETIMEDOUT && r != -ECANCELED)
             return r;
         is_ready = ready(arg);
         if (r < 0)

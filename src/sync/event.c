@@ -70,11 +70,14 @@ static int wait_clear(rip_event *e, uint64_t then, rip_time deadline)
         uint64_t word = announce(e, then);
         if (has_come(word, then))
             return 0;
-        if (r == -ETIMEDOUT)
+        if (r < 0)
             return r;
-        const struct rip__sleep s = { .object = e,
-                                      .word = rip__low(&e->word),
-                                      .seen = (uint32_t)word };
+        const struct rip__sleep s = {
+            .object = e,
+            .word = rip__low(&e->word),
+            .seen = (uint32_t)word,
+            .heeds_stop = true,
+        };
         r = rip__sleep(me, &s, deadline);
     }
 }

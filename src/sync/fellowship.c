@@ -39,7 +39,11 @@ int rip__fellow_sleep(struct rip__me *me, struct rip__fellowship *f,
 {
     uint64_t who[RIP__WATCH];
     struct rip__sleep s = {
-        .object = f, .word = rip__low(&f->word), .seen = seen, .watch = who
+        .object = f,
+        .word = rip__low(&f->word),
+        .seen = seen,
+        .watch = who,
+        .heeds_stop = true,
     };
     s.n_watch = others(me, f, kind, who);
     return rip__sleep(me, &s, deadline);

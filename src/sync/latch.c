@@ -133,17 +133,18 @@ static int look_to_sleep(rip_latch *l, uint32_t *seen)
 static int wait_closed(rip_latch *l, rip_time deadline)
 {
     struct rip__me *me;
-    bool late = false;
-    int r = rip__join(l, &me);
+    int end = 0, r = rip__join(l, &me);
     if (r < 0)
         return r;
     for (;;) {
         uint32_t seen;
         r = look_to_sleep(l, &seen);
-        if (r != 0 || late)
-            return r < 0 ? r : r > 0 ? 0 : -ETIMEDOUT;
-        r = rip__fellow_sleep(me, fellowship(l), RIP__PLEDGED, seen, deadline);
-        late = r == -ETIMEDOUT;
+        if (r != 0)
+            return r < 0 ? r : 0;
+        if (end < 0)
+            return end;
+        end =
+            rip__fellow_sleep(me, fellowship(l), RIP__PLEDGED, seen, deadline);
     }
 }
 

@@ -57,7 +57,7 @@ static int wait_for(rip_once_flag *f, struct rip__me *me, bool *mine,
         if (seen != WAIT)
             return seen;
         if (r < 0 || deadline <= RIP_NOW)
-            return -ETIMEDOUT;
+            return r < 0 ? r : -ETIMEDOUT;
         uint64_t runner = rip__who(word);
         struct rip__sleep s = {
             .object = f,
@@ -65,6 +65,7 @@ static int wait_for(rip_once_flag *f, struct rip__me *me, bool *mine,
             .seen = (uint32_t)word,
             .watch = &runner,
             .n_watch = 1,
+            .heeds_stop = true,
         };
         r = rip__sleep(me, &s, deadline);
     }

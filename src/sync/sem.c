@@ -103,8 +103,9 @@ static int give(rip_sem *s, unsigned n)
 struct turn {
     rip_time deadline;
     uint32_t seen;
-    bool slept, late;
+    bool slept;
     int naps;
+    int end; /* why it sleeps no more; 0 */
 };
 
 /* The dead among those who hold permits are passed over, as nothing more is
@@ -140,7 +141,11 @@ static void sleep_for(struct rip__me *me, rip_sem *s, struct turn *t)
 {
     uint64_t who[RIP__WATCH];
     struct rip__sleep sleep = {
-        .object = s, .word = rip__low(&s->word), .seen = t->seen, .watch = who
+        .object = s,
+        .word = rip__low(&s->word),
+        .seen = t->seen,
+        .watch = who,
+        .heeds_stop = true,
     };
     rip_time until = t->deadline;
     if (is_counted(s)) {
@@ -148,7 +153,7 @@ static void sleep_for(struct rip__me *me, rip_sem *s, struct turn *t)
         until = look_for_dying(me, who, &sleep.n_watch, t);
     }
     int r = rip__sleep(me, &sleep, until);
-    t->late = r == -ETIMEDOUT && until == t->deadline;
+    t->end = r == -ETIMEDOUT && until != t->deadline ? 0 : r;
     t->slept = true;
 }
 
@@ -174,8 +179,8 @@ int rip_sem_acquire(rip_sem *s, rip_time deadline)
         r = try_acquire(me, s, &t);
         if (r != 0)
             return r > 0 ? 0 : r;
-        if (t.late || deadline == RIP_NOW)
-            return -ETIMEDOUT;
+        if (t.end < 0 || deadline == RIP_NOW)
+            return t.end < 0 ? t.end : -ETIMEDOUT;
         sleep_for(me, s, &t);
     }
 }

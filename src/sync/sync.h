@@ -70,8 +70,9 @@ enum { RIP__TRIES = 1 << 20 };
  * marks and permits of earlier ones are told from those of this one. */
 uint32_t rip__incarnation(uint32_t last);
 
-/* Sleeps as rip__sleep while the low half of the word is `seen` and all others
- * with such a mark live; the death of one has broken the object on return. */
+/* Sleeps as rip__sleep, and heeds a request to stop, while the low half of the
+ * word is `seen` and all others with such a mark live; the death of one has
+ * broken the object on return. */
 int rip__fellow_sleep(struct rip__me *me, struct rip__fellowship *f,
                       enum rip__mark_kind kind, uint32_t seen,
                       rip_time deadline);

@@ -5,7 +5,7 @@
 #include <limits.h>
 
 #include "base/base.h"
-#include "os/os.h"
+#include "base/stop.h"
 
 /* As many are watched without an allocation. */
 enum { FEW = 32 };
@@ -73,7 +73,7 @@ static int wait_any(struct pollfd *list, const struct rip_wait *items, size_t n,
     int used = watch_all(list, items, n);
     if (used < 0 || (used == 0 && deadline == RIP_FOREVER))
         return -EINVAL;
-    int r = rip__os_poll(list, (size_t)used, deadline);
+    int r = rip__poll(list, (size_t)used, deadline);
     if (r == -EINVAL)
         return -EMFILE; /* its one meaning here */
     if (r == 0)
