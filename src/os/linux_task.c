@@ -123,6 +123,23 @@ _Noreturn void rip__os_go_on(const struct rip__os_stack *s,
     abort();
 }
 
+/* The signals that libc uses among its threads are not in a full set of its. */
+int rip__os_thread_aside(void *(*fn)(void *), void *arg)
+{
+    enum { SMALL = 128 << 10 };
+    sigset_t all, before;
+    pthread_t thread = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int r = rip__os_thread_new(&thread, SMALL, fn, arg);
+    if (r == -EINVAL) /* too small for what libraries keep for each thread */
+        r = rip__os_thread_new(&thread, 0, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r == 0)
+        pthread_detach(thread);
+    return r;
+}
+
 void rip__os_name_thread(const char *name)
 {
     (void)RIP__SYS(SYS_prctl, PR_SET_NAME, name);

@@ -443,6 +443,10 @@ int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
                        void *arg);
 size_t rip__os_stack_least(void);
 
+/* Starts a thread that is nobody's: detached, with all signals blocked and a
+ * small stack. */
+int rip__os_thread_aside(void *(*fn)(void *), void *arg);
+
 /* Waits until it is gone: 0 or -ETIMEDOUT. By one caller at a time. */
 int rip__os_thread_join(pthread_t thread, rip_time deadline);
 

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "segment/segment.h"
+#include "sync/sync.h"
 
 /*
  *     word:  bit 0      WAITERS: somebody may sleep
@@ -16,9 +16,6 @@
 #define SET       2u
 #define EPOCH_ONE ((uint64_t)4)
 
-/* A turn that fails means that somebody else got on; see count.c. */
-enum { TRIES = 1 << 20 };
-
 bool rip_event_is_set(const rip_event *e)
 {
     return rip__load(&e->word) & SET;
@@ -27,7 +24,7 @@ bool rip_event_is_set(const rip_event *e)
 void rip_event_set(rip_event *e)
 {
     uint64_t word = rip__load_relaxed(&e->word);
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < RIP__TRIES; i++) {
         uint64_t to = ((word + EPOCH_ONE) | SET) & ~(uint64_t)RIP__WAITERS;
         if (rip__cas(&e->word, &word, to))
             break;
@@ -48,11 +45,16 @@ static bool has_come(uint64_t now, uint64_t then)
     return now & SET || now / EPOCH_ONE != then / EPOCH_ONE;
 }
 
+bool rip__event_has_come(const rip_event *e, uint64_t then)
+{
+    return has_come(rip__load(&e->word), then);
+}
+
 /* Sets WAITERS, unless it has come: the word then. */
-static uint64_t announce(rip_event *e, uint64_t then)
+uint64_t rip__event_announce(rip_event *e, uint64_t then)
 {
     uint64_t word = rip__load(&e->word);
-    for (int i = 0; i < TRIES; i++)
+    for (int i = 0; i < RIP__TRIES; i++)
         if (has_come(word, then) || word & RIP__WAITERS)
             break;
         else if (rip__cas(&e->word, &word, word | RIP__WAITERS))
@@ -67,7 +69,7 @@ static int wait_clear(rip_event *e, uint64_t then, rip_time deadline)
     if (r < 0)
         return r;
     for (;;) {
-        uint64_t word = announce(e, then);
+        uint64_t word = rip__event_announce(e, then);
         if (has_come(word, then))
             return 0;
         if (r < 0)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include <ripstop/barrier.h>
+#include <ripstop/event.h>
 #include <ripstop/lock.h>
 
 #include "segment/segment.h"
@@ -57,6 +58,15 @@ static inline bool rip__lock_is_of(const rip_lock *l, const struct rip__me *me)
 {
     return rip__who(rip__load_relaxed(&l->word)) == me->id;
 }
+
+/* ---- events, for who waits for several -------------------------------- */
+
+/* Whether it is set, or was since its word was `then`. */
+bool rip__event_has_come(const rip_event *e, uint64_t then);
+
+/* Makes sure of a wake by the next rip_event_set: the word then, whose low half
+ * is to be slept on. One that has come meanwhile may be left as it is. */
+uint64_t rip__event_announce(rip_event *e, uint64_t then);
 
 /* ---- loops of swaps -------------------------------------------------- */
 

@@ -5,18 +5,50 @@
 #include <limits.h>
 
 #include "base/base.h"
+#include "base/helper.h"
 #include "base/stop.h"
+#include "sync/sync.h"
+
+/*
+ * What has a descriptor is waited for by poll(2), what is a word of memory by
+ * a sleep on it; and a mixture by poll(2) as well, where the helper (base/)
+ * sleeps on the words for us.
+ */
 
 /* As many are watched without an allocation. */
 enum { FEW = 32 };
 
-/* What poll(2) is to watch for an item: 1, or 0 for one that is none. */
+/* In the place of the descriptor of a task that has ended, and may have none
+ * any more. */
+enum { ENDED = INT_MIN };
+
+/* How often words are looked at of which no wake comes. */
+static const rip_time slice = 20 * INT64_C(1000000);
+
+/* One call. */
+struct wait {
+    const struct rip_wait *items;
+    size_t n;
+    struct pollfd *fds; /* of the items that have one, and room for one more */
+    size_t n_fds;
+    size_t n_events;
+    uint64_t *then;              /* their words as the call began */
+    struct rip__os_futex *words; /* and one more: of the stop */
+};
+
+/* ---- what is asked for ------------------------------------------------ */
+
+/* What poll(2) is to watch for an item. */
 static int watch(struct pollfd *ret, const struct rip_wait *item)
 {
-    *ret = (struct pollfd){ .fd = -1, .events = POLLIN };
+    *ret = (struct pollfd){ .fd = -EINVAL, .events = POLLIN };
     switch (item->kind) {
-    case RIP_WAIT_NONE:
-        return 0;
+    case RIP_WAIT_TASK:
+        if (item->u.task)
+            ret->fd = rip_task_fd(item->u.task);
+        if (ret->fd == -ESRCH)
+            ret->fd = ENDED;
+        return ret->fd < 0 && ret->fd != ENDED ? ret->fd : 0;
     case RIP_WAIT_COMMAND:
         if (item->u.command)
             ret->fd = rip_command_fd(item->u.command);
@@ -26,72 +58,246 @@ static int watch(struct pollfd *ret, const struct rip_wait *item)
         if (item->events != 0)
             ret->fd = item->u.fd;
         break;
+    case RIP_WAIT_NONE:
+    case RIP_WAIT_EVENT:
+        break;
     }
-    return ret->fd < 0 ? -EINVAL : 1;
+    return ret->fd < 0 ? -EINVAL : 0;
 }
 
 /* Items that are none have no place in the list: poll(2) takes no more than
  * there may be open files, and a list of jobs, most of them done, may be much
  * longer than that. */
-static int watch_all(struct pollfd *list, const struct rip_wait *items,
-                     size_t n)
+static int watch_all(struct wait *w)
 {
-    int used = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct pollfd p;
-        int r = watch(&p, &items[i]);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct rip_wait *item = &w->items[i];
+        int r = 0;
+        if (item->kind == RIP_WAIT_EVENT) {
+            w->n_events++;
+            r = item->u.event ? 0 : -EINVAL;
+        } else if (item->kind != RIP_WAIT_NONE) {
+            r = watch(&w->fds[w->n_fds++], item);
+        }
         if (r < 0)
             return r;
-        if (r > 0)
-            list[used++] = p;
     }
-    return used;
+    return 0;
 }
 
-/* The index of the first item that is ready. One with a closed descriptor is
- * refused wherever it stands: else it would be told of only when nothing
- * before it is ready. */
-static int first_ready(const struct pollfd *list, const struct rip_wait *items,
-                       size_t n)
+/* ---- what is ready ---------------------------------------------------- */
+
+/* The index of the first item that is ready, or -ETIMEDOUT. One with a closed
+ * descriptor is refused wherever it stands: else it would be told of only when
+ * nothing before it is ready. */
+static int first_ready(const struct wait *w)
 {
-    int first = -1;
-    for (size_t i = 0, at = 0; i < n; i++) {
-        if (items[i].kind == RIP_WAIT_NONE)
-            continue;
-        if (list[at].revents & POLLNVAL)
-            return -EINVAL;
-        if (list[at].revents && first < 0)
+    const struct pollfd *p = w->fds;
+    const uint64_t *then = w->then;
+    int first = -ETIMEDOUT;
+    for (size_t i = 0; i < w->n; i++) {
+        const struct rip_wait *item = &w->items[i];
+        bool ready = false;
+        if (item->kind == RIP_WAIT_EVENT) {
+            ready = rip__event_has_come(item->u.event, *then++);
+        } else if (item->kind != RIP_WAIT_NONE) {
+            if (p->revents & POLLNVAL)
+                return -EINVAL;
+            ready = p->revents || p->fd == ENDED;
+            p++;
+        }
+        if (ready && first < 0)
             first = (int)i;
-        at++;
     }
     return first;
 }
 
-static int wait_any(struct pollfd *list, const struct rip_wait *items, size_t n,
-                    rip_time deadline)
+static bool has_ended_task(const struct wait *w)
 {
-    int used = watch_all(list, items, n);
-    if (used < 0 || (used == 0 && deadline == RIP_FOREVER))
-        return -EINVAL;
-    int r = rip__poll(list, (size_t)used, deadline);
+    for (size_t i = 0; i < w->n_fds; i++)
+        if (w->fds[i].fd == ENDED)
+            return true;
+    return false;
+}
+
+/* Waits for descriptors alone. */
+static int wait_for_fds(const struct wait *w, rip_time deadline)
+{
+    int r = rip__poll(w->fds, w->n_fds, has_ended_task(w) ? RIP_NOW : deadline);
     if (r == -EINVAL)
         return -EMFILE; /* its one meaning here */
-    if (r == 0)
-        return -ETIMEDOUT;
-    return r < 0 ? r : first_ready(list, items, n);
+    return r < 0 ? r : first_ready(w);
+}
+
+/* ---- events ----------------------------------------------------------- */
+
+static void note_words(const struct wait *w)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->items[i].kind == RIP_WAIT_EVENT)
+            w->then[at++] = rip__load(&w->items[i].u.event->word);
+}
+
+/* Sees to it that each is woken for: false, one has come. */
+static bool announce(const struct wait *w)
+{
+    size_t at = 0;
+    bool none = true;
+    for (size_t i = 0; i < w->n && none; i++) {
+        rip_event *e = w->items[i].u.event;
+        if (w->items[i].kind != RIP_WAIT_EVENT)
+            continue;
+        uint64_t word = rip__event_announce(e, w->then[at]);
+        w->words[at] = (struct rip__os_futex){ .word = rip__low(&e->word),
+                                               .seen = (uint32_t)word,
+                                               .shared = rip__is_shared(e) };
+        none = !rip__event_has_come(e, w->then[at++]);
+    }
+    return none;
+}
+
+/* Sleeps on the words, and that of the stop as the last. What there is no room
+ * for is looked at again soon. */
+static void sleep_on_words(const struct wait *w, const struct rip__stop *stop,
+                           rip_time now, rip_time deadline)
+{
+    size_t n = w->n_events;
+    if (n >= RIP__OS_FUTEXES)
+        n = RIP__OS_FUTEXES - 1;
+    if (stop)
+        w->words[n++] = (struct rip__os_futex){ &stop->word, 0, true };
+    bool all = n >= w->n_events && (n == 1 || rip__os_futex_waits_for_many());
+    rip_time nap = all ? rip__look_again_ns : slice;
+    rip__os_futex_wait(w->words, n,
+                       deadline - now < nap ? deadline : now + nap);
+}
+
+static int wait_for_events(const struct wait *w, rip_time deadline)
+{
+    const struct rip__stop *stop = rip__stop_heeded();
+    while (announce(w)) {
+        rip_time now = rip__os_clock();
+        if (deadline <= now)
+            return -ETIMEDOUT;
+        if (rip__stop_asked(stop))
+            return -ECANCELED;
+        sleep_on_words(w, stop, now, deadline);
+    }
+    return first_ready(w);
+}
+
+/* ---- events and descriptors ------------------------------------------- */
+
+/* Polls until something comes or it is time to look again. `told`: what the
+ * helper writes to; without it, or without a helper, that is soon. */
+static int poll_with_helper(const struct wait *w, struct pollfd *told,
+                            rip_time deadline)
+{
+    struct rip__post post = { .words = w->words,
+                              .n = w->n_events,
+                              .fd = told->fd };
+    bool posted = told->fd >= 0 && rip__post(&post);
+    rip_time end = rip__later(posted ? rip__look_again_ns : slice);
+    int r = rip__poll(w->fds, w->n_fds + posted, rip__sooner(deadline, end));
+    if (posted)
+        rip__withdraw(&post);
+    return r;
+}
+
+/* poll(2) may not take one more. */
+static void do_without(struct pollfd *told)
+{
+    rip__os_close(told->fd);
+    told->fd = -1;
+}
+
+static void empty(const struct pollfd *told)
+{
+    uint64_t count;
+    if (told->fd >= 0 && told->revents)
+        (void)rip__os_read(told->fd, &count, sizeof count);
+}
+
+static int wait_for_both(const struct wait *w, struct pollfd *told,
+                         rip_time deadline)
+{
+    for (;;) {
+        int r = announce(w) ? poll_with_helper(w, told, deadline)
+                            : rip__os_poll(w->fds, w->n_fds, RIP_NOW);
+        if (r == -EINVAL && told->fd >= 0)
+            do_without(told);
+        else if (r < 0 && r != -ECANCELED)
+            return r == -EINVAL ? -EMFILE : r;
+        int first = first_ready(w);
+        if (first != -ETIMEDOUT || r == -ECANCELED)
+            return first != -ETIMEDOUT ? first : r;
+        if (deadline <= rip__os_clock())
+            return -ETIMEDOUT;
+        empty(told);
+    }
+}
+
+static int wait_with_events(const struct wait *w, rip_time deadline)
+{
+    note_words(w);
+    int r = w->n_fds > 0 ? wait_for_fds(w, RIP_NOW) : first_ready(w);
+    if (r != -ETIMEDOUT || deadline <= rip__os_clock())
+        return r;
+    if (rip__stopping())
+        return -ECANCELED;
+    if (w->n_fds == 0)
+        return wait_for_events(w, deadline);
+    struct pollfd *told = &w->fds[w->n_fds];
+    *told = (struct pollfd){ .fd = rip__os_eventfd(), .events = POLLIN };
+    r = wait_for_both(w, told, deadline);
+    rip__os_close(told->fd);
+    return r;
+}
+
+/* With room for what is known of the events. */
+static int with_room(struct wait w, rip_time deadline)
+{
+    uint64_t then[FEW];
+    struct rip__os_futex words[FEW + 1];
+    w.then = then;
+    w.words = words;
+    if (w.n_events <= FEW)
+        return wait_with_events(&w, deadline);
+    w.then = rip__alloc_array(w.n_events, sizeof *w.then);
+    w.words = rip__alloc_array(w.n_events + 1, sizeof *w.words);
+    int r = w.then && w.words ? wait_with_events(&w, deadline) : -ENOMEM;
+    rip__free(w.then);
+    rip__free(w.words);
+    return r;
+}
+
+/* ---- all of it -------------------------------------------------------- */
+
+static int wait_any(struct wait *w, rip_time deadline)
+{
+    int r = watch_all(w);
+    if (r < 0)
+        return r;
+    if (w->n_events > 0)
+        return with_room(*w, deadline);
+    if (w->n_fds == 0 && deadline == RIP_FOREVER)
+        return -EINVAL;
+    return wait_for_fds(w, deadline);
 }
 
 int rip_wait_any(const struct rip_wait *items, size_t n, rip_time deadline)
 {
-    struct pollfd few[FEW], *list = few;
+    struct pollfd few[FEW + 1];
+    struct wait w = { .items = items, .n = n, .fds = few };
     if (n > INT_MAX || (n > 0 && !items))
         return -EINVAL;
     if (n > FEW)
-        list = rip__alloc_array(n, sizeof *list);
-    if (!list)
+        w.fds = rip__alloc_array(n + 1, sizeof *w.fds);
+    if (!w.fds)
         return -ENOMEM;
-    int r = wait_any(list, items, n, deadline);
-    if (list != few)
-        rip__free(list);
+    int r = wait_any(&w, deadline);
+    if (w.fds != few)
+        rip__free(w.fds);
     return r;
 }

@@ -69,7 +69,8 @@ static void add_thread(struct harness_set *set, const char *name)
     if (harness_slurp(path, comm, sizeof comm) < 0)
         return;
     comm[strcspn(comm, "\n")] = '\0';
-    harness_set_add(set, "%s (%s)", name, comm);
+    if (strcmp(comm, "rip-wait") != 0) /* the library's own: it stays */
+        harness_set_add(set, "%s (%s)", name, comm);
 }
 
 static void list_threads(struct harness_set *set)

@@ -32,7 +32,7 @@ struct stage {
     rip_rlock rlock;
     rip_rwlock rwlock;
     rip_cond filled, emptied;
-    rip_event event;
+    rip_event event, never;
     rip_sem full, free, permits;
     rip_barrier barrier;
     rip_latch latch;
@@ -44,6 +44,7 @@ struct stage {
 };
 
 static struct stage *stage;
+static int idle[2]; /* a pipe */
 
 static void demand(int condition, const char *what)
 {
@@ -173,6 +174,28 @@ static void with_event(long me)
     DEMAND(stage->count == 1);
 }
 
+/* Together with a descriptor of which nothing ever comes: the helper looks at
+ * the words of all, who begin and give up at the same time. */
+static void with_wait_any(long me)
+{
+    const struct rip_wait items[] = {
+        { .kind = RIP_WAIT_FD, .events = POLLIN, .u.fd = idle[0] },
+        { .kind = RIP_WAIT_EVENT, .u.event = &stage->event },
+        { .kind = RIP_WAIT_EVENT, .u.event = &stage->never },
+    };
+    int r = -ETIMEDOUT;
+    for (int i = 0; i < ROUNDS / 20 && r == -ETIMEDOUT; i++)
+        r = rip_wait_any(items, 3, rip_time_now() + 200000 * (me + 1));
+    if (me == 0) {
+        DEMAND(r == -ETIMEDOUT);
+        stage->count = 1;
+        rip_event_set(&stage->event);
+        return;
+    }
+    DEMAND(rip_wait_any(items, 3, RIP_FOREVER) == 1);
+    DEMAND(stage->count == 1);
+}
+
 static void with_barrier(long me)
 {
     for (int i = 0; i < ROUNDS / 10; i++) {
@@ -244,12 +267,12 @@ static const struct scene {
     const char *name;
     void (*play)(long me);
 } scenes[] = {
-    { "lock", with_lock },     { "rlock", with_rlock },
-    { "rwlock", with_rwlock }, { "cond", with_cond },
-    { "sem", with_sem },       { "permits", with_permit },
-    { "event", with_event },   { "barrier", with_barrier },
-    { "latch", with_latch },   { "once", with_once },
-    { "tasks", with_tasks },
+    { "lock", with_lock },         { "rlock", with_rlock },
+    { "rwlock", with_rwlock },     { "cond", with_cond },
+    { "sem", with_sem },           { "permits", with_permit },
+    { "event", with_event },       { "barrier", with_barrier },
+    { "latch", with_latch },       { "once", with_once },
+    { "wait_any", with_wait_any }, { "tasks", with_tasks },
 };
 
 static const struct scene *playing;
@@ -289,6 +312,7 @@ int main(int argc, char *argv[])
     const char *places[] = { "own", "shared" };
     size_t n = sizeof scenes / sizeof *scenes;
     DEMAND(stages[1]);
+    DEMAND(pipe(idle) == 0);
     printf("1..%zu\n", 2 * n);
     for (size_t i = 0; i < 2 * n; i++) {
         stage = stages[i % 2];
