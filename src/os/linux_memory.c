@@ -93,6 +93,16 @@ int rip__os_memory_map(void **ret, int fd, size_t size, void *at)
     return r;
 }
 
+int rip__os_memory_map_free(int fd, size_t size, void *at)
+{
+    void *got;
+    int r = map(&got, at, size, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_FIXED_NOREPLACE, fd);
+    if (r == 0)
+        (void)RIP__SYS(SYS_madvise, at, size, MADV_DONTDUMP);
+    return r;
+}
+
 void rip__os_memory_dump(void *at, size_t len)
 {
     (void)RIP__SYS(SYS_madvise, at, len, MADV_DODUMP);

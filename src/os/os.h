@@ -551,6 +551,9 @@ int rip__os_memory_look(int fd, struct rip__os_memory *ret);
  * for which the kernel would make every byte of it be there. */
 int rip__os_memory_map(void **ret, int fd, size_t size, void *at);
 
+/* The same at `at`, if nothing is there: else -EEXIST. */
+int rip__os_memory_map_free(int fd, size_t size, void *at);
+
 /* Lets a part of a mapping be in core dumps. */
 void rip__os_memory_dump(void *at, size_t len);
 

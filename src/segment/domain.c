@@ -187,6 +187,20 @@ void rip__domain_remove(struct rip__domain *d)
     rip__domain_unref(d);
 }
 
+void rip__domain_forget(const unsigned char *base, size_t size)
+{
+    if (begin() < 0)
+        return;
+    pthread_mutex_lock(&page->mutex);
+    for (int i = 0; i < DOMAINS; i++) {
+        const struct rip__domain *d = table[i];
+        if (d && base < d->base + d->size && d->base < base + size)
+            __atomic_store_n(&table[i], NULL, __ATOMIC_RELEASE);
+    }
+    change();
+    pthread_mutex_unlock(&page->mutex);
+}
+
 void rip__domain_unref(struct rip__domain *d)
 {
     if (d->shared && __atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)

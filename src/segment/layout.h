@@ -112,6 +112,7 @@ struct rip_segment {
                                the heap's lock */
     unsigned refs;
     int presence; /* the name that says that we have it; -1: it has no name */
+    uint32_t mark;
     char name[RIP__NAME_LENGTH];
     struct rip_segment *next;
 };
@@ -156,6 +157,55 @@ void rip__segment_announce(struct rip_segment *s, const char *name,
 
 /* `s`, or for NULL the program's own, which is made at need. */
 struct rip_segment *rip__segment_or_own(struct rip_segment *s);
+
+/* ---- handed on: hand.c ------------------------------------------------ */
+
+/*
+ * For a process that was forked from this one earlier, and from which another
+ * is just being forked that is to have what we have now.
+ *
+ * Before the first fork all that is whole is marked; what is not, the fork puts
+ * away (_settle). From then on it has those that are marked, as far as they
+ * are still open here (_keep), and is sent the others.
+ */
+enum { RIP__HANDED = 64 }; /* as many are open at most */
+
+/* What belongs to one of them but its descriptors. */
+struct rip__handed {
+    unsigned char *base;
+    struct rip__layout layout;
+    char name[RIP__NAME_LENGTH]; /* "": none */
+};
+
+struct rip__hand {
+    size_t n_kept, n, n_fds;
+    const unsigned char *kept[RIP__HANDED]; /* where those with a mark are */
+    struct rip__handed handed[RIP__HANDED];
+    int fds[2 * RIP__HANDED]; /* of each the memory, and the sign if named */
+};
+
+uint32_t rip__segments_mark(void);
+void rip__segments_settle(uint32_t mark);
+
+/* What there is now: copies of the descriptors belong to the caller, until
+ * _hand_done. 0 or an error. */
+int rip__segments_hand(uint32_t mark, struct rip__hand *ret);
+void rip__segments_hand_done(const struct rip__hand *h);
+
+void rip__segments_keep(uint32_t mark, const unsigned char *const *kept,
+                        size_t n);
+
+/* Maps one at its place; the descriptors (`sign` may be -1) belong to it on
+ * success. rip_segment_close takes it away again. */
+int rip__segment_take(struct rip_segment **ret, const struct rip__handed *h,
+                      int fd, int sign);
+
+/* Of segment.c, for that: */
+struct rip_segment *rip__segments_lock(void); /* all of them, by `next` */
+void rip__segments_unlock(void);
+void rip__segment_forget(struct rip_segment *s); /* while they are locked */
+int rip__segment_map_there(struct rip_segment **ret, int fd,
+                           const struct rip__layout *l, unsigned char *base);
 
 /* ---- the heap: heap.c ------------------------------------------------- */
 

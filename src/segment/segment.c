@@ -132,6 +132,14 @@ static void unlist(struct rip_segment *s)
         *at = s->next;
 }
 
+static void list(struct rip_segment *s, void *at)
+{
+    s->base = at;
+    s->header = at;
+    s->next = open_ones;
+    open_ones = s;
+}
+
 /* Finds a place, and keeps others from it. */
 static int map(struct rip_segment *s)
 {
@@ -140,12 +148,25 @@ static int map(struct rip_segment *s)
     reserve_range();
     int r = rip__os_memory_map(&at, s->fd, s->layout.size,
                                find_place(s->layout.size));
-    if (r == 0) {
-        s->base = at;
-        s->header = at;
-        s->next = open_ones;
-        open_ones = s;
-    }
+    if (r == 0)
+        list(s, at);
+    registry_unlock();
+    return r;
+}
+
+/* Where it lies in another process: in our range, whose gaps are ours, or where
+ * nothing is. */
+static int map_there(struct rip_segment *s, unsigned char *base)
+{
+    const size_t size = s->layout.size;
+    void *at = base;
+    registry_lock();
+    bool reserved = is_in_range(base) && is_in_range(base + size - 1);
+    int r = pass_by(base, size) != base ? -EEXIST
+            : reserved ? rip__os_memory_map(&at, s->fd, size, base)
+                       : rip__os_memory_map_free(s->fd, size, base);
+    if (r == 0)
+        list(s, at);
     registry_unlock();
     return r;
 }
@@ -223,6 +244,44 @@ int rip__segment_map(struct rip_segment **ret, int fd,
     }
     *ret = s;
     return 0;
+}
+
+int rip__segment_map_there(struct rip_segment **ret, int fd,
+                           const struct rip__layout *l, unsigned char *base)
+{
+    struct rip_segment *s;
+    int r = new_struct(&s, fd, l);
+    if (r < 0)
+        return r;
+    r = map_there(s, base);
+    if (r < 0) {
+        rip__free(s);
+        return r;
+    }
+    r = become_domain(s);
+    if (r < 0)
+        put_away(s);
+    else
+        *ret = s;
+    return r;
+}
+
+struct rip_segment *rip__segments_lock(void)
+{
+    registry_lock();
+    return open_ones;
+}
+
+void rip__segments_unlock(void)
+{
+    registry_unlock();
+}
+
+void rip__segment_forget(struct rip_segment *s)
+{
+    rip__domain_forget(s->base, s->layout.size);
+    unlist(s);
+    unmap(s->base, s->layout.size);
 }
 
 int rip__segment_back(struct rip_segment *s, size_t offset, size_t len)

@@ -121,6 +121,10 @@ struct rip__domain {
 int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret);
 void rip__domain_remove(struct rip__domain *d);
 
+/* The same after a fork, of what may have been removed half-way by a thread
+ * that is not here. Nobody is a member. */
+void rip__domain_forget(const unsigned char *base, size_t size);
+
 /* Makes sure of the memory behind a part of a segment, so that to use that
  * raises no SIGBUS: 0 or -ENOMEM. */
 int rip__back(const struct rip__domain *d, size_t offset, size_t len);
