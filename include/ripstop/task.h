@@ -45,6 +45,9 @@
  *     fn             any                        what was loaded before the
  *                                               template, else -EINVAL
  *     descriptors    all of ours                those from before it
+ *     environment,   as they are now            as they were then; but signals
+ *     directory,                                are blocked as in the thread
+ *     limits, ...                               that starts it
  *     time to start  grows with our memory:     does not depend on ours
  *                    44 ms a GB were measured
  *     other threads  are not there; what they   were not there, if the
@@ -53,7 +56,9 @@
  *
  * Fork is the default. A program that is small, or has one thread, needs no
  * template. One that is large or has threads calls rip_task_template at the
- * beginning of main, and starts its processes with RIP_START_TEMPLATE.
+ * beginning of main, and starts its processes with RIP_START_TEMPLATE. Both are
+ * tasks of the program in the same way: they die with it, are signalled and
+ * joined, and tell how they ended.
  *
  * In a program with threads, a process that was forked may use the functions of
  * ripstop, malloc and stdio (libc puts their locks right). What else another
@@ -122,7 +127,8 @@ struct rip_task_options {
 
     /* In bytes, 0: as a thread of the program has it, 8 MiB as a rule; less
      * than PTHREAD_STACK_MIN is -EINVAL. A process runs on the stack of the
-     * thread that started it unless this is set. */
+     * thread that started it, or that made the template, unless this is
+     * set. */
     size_t stack_size;
 
     size_t arg_size;    /* > 0: `arg` points to so many bytes, of which the task
@@ -166,10 +172,20 @@ RIP_API RIP_CHECK_RESULT int rip_task_start(rip_task **ret, rip_task_fn *fn,
  * Makes the template: a small process that is a copy of this one now, and from
  * which RIP_START_TEMPLATE makes others. Call it early, while the program is
  * small and has one thread. Called again it does nothing, unless the template
- * was killed: then there is a new one. Nothing of it is seen by the program's
- * own wait(2), and it ends with the program.
+ * was killed: then there is a new one. Clones of one that was killed go on,
+ * and can be joined; how they end is known if they return, or from Linux 6.15
+ * on, and else told as RIP_UNKNOWN.
  *
- * 0, or as rip_task_start. Thread-safe.
+ * The template is called "rip-template" in ps(1), and ends with the program. It
+ * is no child of the program, and the clones are not: wait(2) never sees them;
+ * while this call runs, a wait for any child may see one that has ended. It
+ * has the descriptors that are open now, as long as it lives: the other end
+ * of a pipe sees no end-of-file. Segments that are closed it lets go when the
+ * next clone is started. A child of fork(2) has no template but its own.
+ *
+ * -EAGAIN  too many processes; or it was killed before it was ready
+ *
+ * 0, or else as rip_task_start. Thread-safe.
  */
 RIP_API RIP_CHECK_RESULT int rip_task_template(void);
 

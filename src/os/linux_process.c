@@ -60,8 +60,8 @@ static int status_from_pidfd(int pidfd, struct rip__os_status *ret)
     return 1;
 }
 
-/* 1, 0, or an error; -ECHILD: it is no child of ours. */
-static int reap(int type, int id, bool keep, struct rip__os_status *ret)
+/* The pid, 0, or an error; -ECHILD: it is no child of ours. */
+static int look(int type, int id, bool keep, struct rip__os_status *ret)
 {
     siginfo_t si = { 0 };
     struct rusage usage = { 0 };
@@ -82,7 +82,13 @@ static int reap(int type, int id, bool keep, struct rip__os_status *ret)
         .system_ns = nanoseconds(usage.ru_stime),
         .max_rss_bytes = (int64_t)usage.ru_maxrss * 1024,
     };
-    return 1;
+    return si.si_pid;
+}
+
+static int reap(int type, int id, bool keep, struct rip__os_status *ret)
+{
+    int r = look(type, id, keep, ret);
+    return r > 0 ? 1 : r;
 }
 
 int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
@@ -94,6 +100,32 @@ int rip__os_reap(int pidfd, bool keep, struct rip__os_status *ret)
 int rip__os_child_reap(pid_t pid, struct rip__os_status *ret)
 {
     return reap(P_PID, pid, false, ret);
+}
+
+int rip__os_children_reap(pid_t *pid, struct rip__os_status *ret)
+{
+    int r = look(P_ALL, 0, false, ret);
+    if (r <= 0)
+        return 0;
+    *pid = r;
+    return 1;
+}
+
+void rip__os_child_await(const struct rip__os_child *c)
+{
+    struct rip__os_status unused;
+    siginfo_t si;
+    int fd = rip__os_child_open(c);
+    if (fd >= 0) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        while (rip__os_reap(fd, false, &unused) == 0)
+            (void)rip__os_poll(&p, 1, RIP_FOREVER);
+        rip__os_close(fd);
+        return;
+    }
+    while (fd != -ECHILD && RIP__SYS(SYS_waitid, P_PID, c->pid, &si,
+                                     WEXITED | __WALL, NULL) == -EINTR)
+        ;
 }
 
 bool rip__os_has_ended(int pidfd)

@@ -181,7 +181,8 @@ void rip__os_thread_usage(struct rip__os_usage *ret)
  * of a reading end has asked for. Each child has a reading end of its own, as
  * there is one owner to an open file.
  */
-static uint64_t mine; /* {pid of the process whose it is, its descriptor} */
+static uint64_t mine;    /* {pid of the process whose it is, its descriptor} */
+static uint64_t another; /* the same, of rip__os_not_for_children */
 
 static int end_of(uint64_t word, pid_t self)
 {
@@ -191,11 +192,13 @@ static int end_of(uint64_t word, pid_t self)
 /* What a child of the process that is just forking has to close. It stands in
  * the thread, in a page that a fork writes to anyway: to write to another means
  * one copy more in every child. */
-static __thread int inherited;
+static __thread int inherited, inherited_too;
 
 static void look(void)
 {
-    inherited = end_of(__atomic_load_n(&mine, __ATOMIC_ACQUIRE), getpid());
+    pid_t self = getpid();
+    inherited = end_of(__atomic_load_n(&mine, __ATOMIC_ACQUIRE), self);
+    inherited_too = end_of(__atomic_load_n(&another, __ATOMIC_ACQUIRE), self);
 }
 
 /* In every child of fork(3), also of those that others make: it is not to keep
@@ -203,12 +206,18 @@ static void look(void)
 static void let_go(void)
 {
     rip__os_close(inherited);
+    rip__os_close(inherited_too);
+}
+
+void rip__os_not_for_children(int fd)
+{
+    uint64_t word = fd < 0 ? 0 : (uint64_t)getpid() << 32 | (uint32_t)fd;
+    __atomic_store_n(&another, word, __ATOMIC_RELEASE);
 }
 
 void rip__os_lifeline_done(void)
 {
-    look();
-    let_go();
+    rip__os_close(end_of(mine, getpid()));
     mine = 0;
 }
 

@@ -515,6 +515,63 @@ void rip__os_eventfd_set(int fd);
  * may look at that process: 0 or an error. */
 int rip__os_eventfd_set_of(int pidfd, int fd);
 
+/* ---- a process that starts others for us ------------------------------ */
+
+/* Two ends for messages, which stay whole: neither is 0, 1 or 2. */
+int rip__os_socket_pair(int ret[2]);
+
+/* Sends a message of several parts, and copies of descriptors with it; raises
+ * no SIGPIPE. -EPIPE: nobody has the other end. */
+enum { RIP__OS_PASSED = 253 }; /* at most */
+int rip__os_send(int fd, struct iovec *parts, size_t n_parts, const int *fds,
+                 size_t n_fds);
+
+/* Waits for one: its length, and its descriptors, as far as there was room for
+ * them. 0: nobody has the other end. */
+ssize_t rip__os_receive(int fd, void *buf, size_t cap, int *fds, size_t *n_fds);
+
+/* The number of what a descriptor stands for; 0: it can not be told. And
+ * whether it still stands for that, as far as can be told. */
+uint64_t rip__os_inode(int fd);
+bool rip__os_is_still(int fd, uint64_t inode);
+
+/* Closes `fd` in each child of fork(3) from now on; -1: none. Precondition: a
+ * lifeline has been made. */
+void rip__os_not_for_children(int fd);
+
+/* The signals that the calling thread blocks, as struct rip__os_spawn has
+ * them; and sets them, giving those before. */
+uint64_t rip__os_signals_blocked(void);
+uint64_t rip__os_signals_set(uint64_t blocked);
+
+/* A descriptor that is readable while SIGCHLD, which is blocked, is pending;
+ * and the action for it becomes the default. */
+struct rip__os_action {
+    uint64_t words[5];
+};
+int rip__os_children_watch(struct rip__os_action *before);
+void rip__os_children_unwatch(int fd, const struct rip__os_action *before);
+void rip__os_children_seen(int fd);
+
+/* Reaps a child that has ended: 1, or 0: none has. */
+int rip__os_children_reap(pid_t *pid, struct rip__os_status *ret);
+
+/* Waits for the end of a child of ours that takes no time, and reaps it, if
+ * nobody else has. */
+void rip__os_child_await(const struct rip__os_child *c);
+
+/* An executable part of what this program has loaded, and of which image. */
+struct rip__os_code {
+    uintptr_t at, size;
+    uint64_t image;
+};
+
+/* All of it: at most `cap`, and how many there are. */
+size_t rip__os_code_list(struct rip__os_code *ret, size_t cap);
+
+/* The one that an address lies in. */
+bool rip__os_code_of(uintptr_t at, struct rip__os_code *ret);
+
 /* ---- memory ----------------------------------------------------------- */
 
 /* Private zeroed memory, a whole number of pages, that a fork's child gets

@@ -29,7 +29,7 @@ static void flush_one(FILE *f)
 
 /* What is in a buffer at a fork would be written twice. True: all streams
  * are flushed. */
-static bool flush(void)
+bool rip__process_flush(void)
 {
     int saved = errno;
     bool all = __libc_single_threaded;
@@ -51,7 +51,7 @@ static __thread pid_t became;
 
 /* What a status as of exit(2) has room for is told by that alone: to write to
  * the record would cost a child that has not touched it a twentieth of its
- * life. */
+ * life. A clone has, and who would tell its status may be killed. */
 static bool fits_status(int code)
 {
     return code >= 0 && code <= 255;
@@ -70,7 +70,8 @@ static _Noreturn void finish(const rip_task *t, int code, bool all_streams)
         fflush(stdout);
         fflush(stderr);
     }
-    if (!fits_status(code) && getpid() == became) {
+    bool tell = !fits_status(code) || t->template != 0;
+    if (tell && getpid() == became) {
         t->record->code = code;
         __atomic_store_n(&t->record->returned, 1, __ATOMIC_RELEASE);
     }
@@ -110,7 +111,7 @@ static void become(rip_task *t, const struct rip__setting *s)
     rip__crash_watch(&t->record->crash);
 }
 
-static void child(rip_task *t, const struct rip__setting *s)
+void rip__process_run(rip_task *t, const struct rip__setting *s)
 {
     become(t, s);
     if (rip__task_set_up(t, s) < 0)
@@ -155,6 +156,18 @@ static void tidy_up(const struct rip__setting *s)
     rip__os_stack_done(&s->stack);
 }
 
+/* One that could not be set up is gone soon. */
+int rip__process_await_set_up(rip_task *t, const struct rip__setting *s)
+{
+    int r = rip__setting_may_fail(s) ? rip__task_await_set_up(t) : 0;
+    if (r < 0) {
+        rip_task_shield(true);
+        rip__process_join(t, RIP_FOREVER);
+        rip_task_shield(false);
+    }
+    return r;
+}
+
 int rip__process_begin(rip_task *t, struct rip__setting *s)
 {
     int r = prepare(t, s);
@@ -162,11 +175,11 @@ int rip__process_begin(rip_task *t, struct rip__setting *s)
         tidy_up(s);
         return r;
     }
-    s->streams_are_flushed = flush();
+    s->streams_are_flushed = rip__process_flush();
     t->child.from = rip__os_ticks();
     pid_t pid = rip__os_fork();
     if (pid == 0) {
-        child(t, s);
+        rip__process_run(t, s);
         return 0;
     }
     tidy_up(s);
@@ -175,13 +188,7 @@ int rip__process_begin(rip_task *t, struct rip__setting *s)
     t->child.pid = pid;
     t->child.until = rip__os_ticks();
     keep_descriptor(t);
-    r = rip__setting_may_fail(s) ? rip__task_await_set_up(t) : 0;
-    if (r < 0) {
-        rip_task_shield(true);
-        rip__process_join(t, RIP_FOREVER);
-        rip_task_shield(false);
-    }
-    return r;
+    return rip__process_await_set_up(t, s);
 }
 
 int rip__process_open(const rip_task *t)
@@ -239,6 +246,11 @@ static void note_end(rip_task *t, const struct rip__os_status *s)
  * is none; then it goes by the number, unless that is another's already. */
 static int reap(const rip_task *t, int fd, struct rip__os_status *ret)
 {
+    if (rip__clone_is_reported(t)) {
+        *ret = t->record->status;
+        ret->known = ret->has_usage = true; /* whatever stands there */
+        return 1;
+    }
     int r = fd == -ECHILD ? -ECHILD
             : fd < 0      ? rip__os_child_reap(t->child.pid, ret)
                           : rip__os_reap(fd, false, ret);
@@ -298,12 +310,34 @@ static int join_by(rip_task *t, int fd, rip_time deadline)
     return r < 0 ? r : 0;
 }
 
+static bool is_orphan(const rip_task *t)
+{
+    return t->template != 0 && !rip__clone_is_reported(t);
+}
+
+/* A clone that has lost its template is somebody else's child, who may reap it
+ * soon, so that its descriptor tells the status; or never. */
+static int join_orphan(rip_task *t, int fd, rip_time deadline)
+{
+    if (fd < 0 && fd != -ESRCH && fd != -ECHILD)
+        return fd;
+    int r = fd < 0 ? 0 : await(fd, deadline);
+    if (r == 0)
+        r = join_by(t, fd, rip__later(RIP__LOOK_NS));
+    return r == -ETIMEDOUT && rip__os_has_ended(fd)
+               ? join_by(t, -ECHILD, rip__later(RIP__LOOK_NS))
+               : r;
+}
+
 int rip__process_join(rip_task *t, rip_time deadline)
 {
     if (rip__task_state(t) == RIP__ENDED)
         return 0;
-    int fd = rip__process_open(t);
-    int r = join_by(t, fd, deadline);
+    int r = t->template != 0 ? rip__clone_await(t, deadline) : 0;
+    if (r < 0)
+        return r;
+    int fd = rip__clone_is_reported(t) ? -ECHILD : rip__process_open(t);
+    r = is_orphan(t) ? join_orphan(t, fd, deadline) : join_by(t, fd, deadline);
     if (fd >= 0)
         rip__process_done(t, fd);
     return r;

@@ -89,28 +89,45 @@ static int resolve(struct rip__setting *ret, const struct rip_task_options *o)
     *ret = (struct rip__setting){ .name = o->name,
                                   .nice = o->nice,
                                   .stack_size = o->stack_size,
-                                  .lifeline = -1 };
+                                  .lifeline = -1,
+                                  .from_template =
+                                      o->start == RIP_START_TEMPLATE };
     return rip__cpu_mask(&ret->cpus, &ret->cpus_size, o->cpus, o->n_cpus);
 }
 
 /* ---- the task itself -------------------------------------------------- */
 
-static int make_record(rip_task *t, bool shared)
+/* What follows is aligned as well. */
+static size_t result_room(const rip_task *t)
 {
-    size_t size = sizeof *t->record + t->result_size;
-    t->record = shared ? rip_shared_alloc(NULL, size) : rip__alloc(size);
+    return (t->result_size + 15) & ~(size_t)15;
+}
+
+/* With `more` bytes behind the result. */
+static int make_record(rip_task *t, size_t more)
+{
+    size_t size;
+    if (!rip__add(sizeof *t->record + result_room(t), more, &size))
+        return -ENOMEM;
+    t->record = t->kind == RIP_PROCESS ? rip_shared_alloc(NULL, size)
+                                       : rip__alloc(size);
     return t->record ? 0 : -ENOMEM;
 }
 
-static int copy_arg(rip_task *t, const void *arg, size_t size)
+/* A clone does not have what is ours alone: its copy is in its record. */
+static int copy_arg(rip_task *t, const void *arg,
+                    const struct rip_task_options *o)
 {
+    bool in_record = o->start == RIP_START_TEMPLATE;
     t->arg = (void *)(uintptr_t)arg;
-    if (size == 0)
-        return 0;
-    t->copy = rip__alloc(size);
-    if (!t->copy)
+    int r = make_record(t, in_record ? o->arg_size : 0);
+    if (r < 0 || !arg || o->arg_size == 0)
+        return r;
+    t->copy = in_record ? NULL : rip__alloc(o->arg_size);
+    t->arg = in_record ? t->record->bytes + result_room(t) : t->copy;
+    if (!t->arg)
         return -ENOMEM;
-    t->arg = memcpy(t->copy, arg, size);
+    memcpy(t->arg, arg, o->arg_size);
     return 0;
 }
 
@@ -140,9 +157,7 @@ static int make(rip_task **ret, rip_task_fn *fn, const void *arg,
         .grace = rip__grace(o->grace),
     };
     note_name(t, o->name);
-    int r = copy_arg(t, arg, o->arg_size);
-    if (r == 0)
-        r = make_record(t, o->kind == RIP_PROCESS);
+    int r = copy_arg(t, arg, o);
     if (r == 0)
         r = rip__list_add(t);
     if (r < 0)
@@ -155,6 +170,7 @@ static int make(rip_task **ret, rip_task_fn *fn, const void *arg,
 static int begin(rip_task *t, struct rip__setting *s)
 {
     int r = t->kind == RIP_THREAD ? rip__thread_start(t, s)
+            : s->from_template    ? rip__clone_begin(t, s)
                                   : rip__process_begin(t, s);
     if (r < 0) {
         rip__list_remove(t);

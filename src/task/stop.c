@@ -74,11 +74,14 @@ int rip_task_signal(rip_task *t, int sig)
     int fd = rip__process_open(t);
     if (fd == -ECHILD)
         return -ESRCH;
+    if (fd < 0 && t->template != 0)
+        return fd; /* it is no child of ours */
     if (sig == SIGKILL)
         __atomic_store_n(&t->killed, true, __ATOMIC_RELAXED);
     if (fd < 0)
         return rip__os_child_kill(t->child.pid, sig);
-    int r = rip__os_child_signal(fd, t->child.pid, sig);
+    int r = t->template != 0 ? rip__os_pidfd_signal(fd, sig)
+                             : rip__os_child_signal(fd, t->child.pid, sig);
     rip__process_done(t, fd);
     return r;
 }

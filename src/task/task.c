@@ -239,8 +239,9 @@ static int open_end(rip_task *t)
     if (t->kind == RIP_THREAD)
         return rip__os_eventfd();
     int fd = rip__process_open(t);
-    bool gone = (fd == -ESRCH || fd == -ECHILD) && join(t, RIP_NOW) == 0;
-    return gone ? open_ended() : fd;
+    bool gone = fd == -ESRCH || fd == -ECHILD;
+    /* The report of a clone may have to come yet. */
+    return gone && join(t, rip__later(RIP__LOOK_NS)) == 0 ? open_ended() : fd;
 }
 
 int rip_task_fd(rip_task *t)

@@ -39,11 +39,13 @@ struct rip__task_record {
                           that has no room in an exit status */
     int32_t code;
     uint32_t set_up;   /* a futex: RIP__SETTING_UP, RIP__READY, or an errno */
+    int32_t number;    /* a futex: of a clone, see clone.c */
     uint32_t reported; /* a futex: 1: the template has told how it ended */
     uint64_t result;   /* 0: none; else its length + 1 */
     struct rip__os_status status; /* of a clone */
     struct rip__crash crash;
-    _Alignas(16) unsigned char bytes[]; /* room for the result */
+    _Alignas(16) unsigned char bytes[]; /* room for the result; and behind it
+                                           the argument of a clone */
 };
 #define RIP__SETTING_UP 0u
 #define RIP__READY      UINT32_MAX
@@ -59,6 +61,7 @@ struct rip__setting {
     int lifeline;               /* our end for the child, or -1 */
     struct rip__os_stack stack; /* of a process that has one of its own */
     bool streams_are_flushed;   /* all of them */
+    bool from_template;
 };
 
 /*
@@ -83,8 +86,10 @@ struct rip_task {
     uint32_t buried;   /* freed.c */
     enum rip_kind kind;
     bool daemon, detached;
-    bool killed; /* by us, with SIGKILL */
-    pid_t owner; /* the process whose task it is */
+    bool killed;       /* by us, with SIGKILL */
+    uint64_t template; /* of a clone: who it came from, as a member of the
+                          program's own segment; else 0 */
+    pid_t owner;       /* the process whose task it is */
     rip_task_fn *fn;
     void *arg, *copy; /* `arg` is `copy` where there is one */
     size_t result_size;
@@ -119,10 +124,72 @@ int rip__thread_join(rip_task *t, rip_time deadline);
 int rip__process_begin(rip_task *t, struct rip__setting *s);
 int rip__process_join(rip_task *t, rip_time deadline);
 
+/* When it has been started: 0, or what of the setting failed. */
+int rip__process_await_set_up(rip_task *t, const struct rip__setting *s);
+
+/* Flushes what would else be written twice; true: all streams. */
+bool rip__process_flush(void);
+
+/* In the child: becomes the task, and runs it if it has a function. */
+void rip__process_run(rip_task *t, const struct rip__setting *s);
+
 /* A descriptor of the process, to be given back by _done; errors as of
  * rip__os_child_open. */
 int rip__process_open(const rip_task *t);
 void rip__process_done(const rip_task *t, int fd);
+
+/* ---- clone.c: starting from the template, template.c: the template ---- */
+
+/* As rip__process_begin; `arg_size` bytes of the argument are behind the
+ * result. */
+int rip__clone_begin(rip_task *t, struct rip__setting *s);
+
+/* Whether its end is in its record. */
+static inline bool rip__clone_is_reported(const rip_task *t)
+{
+    return t->template != 0 &&
+           __atomic_load_n(&t->record->reported, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* Waits for that; 0 also when nobody is there who could report it. */
+int rip__clone_await(rip_task *t, rip_time deadline);
+
+/* A whole request is this, the bytes of `cpus_size`, and what there is of a
+ * struct rip__hand: `kept` and `handed`. With it come the lifeline, if
+ * `has_lifeline`, and the segments. */
+struct rip__request {
+    struct rip__task_record *record;
+    rip_task_fn *fn;
+    void *arg;
+    size_t result_size, stack_size, cpus_size;
+    size_t n_kept, n_handed;
+    uint64_t blocked; /* signals */
+    int nice;
+    bool daemon, detached, has_name, has_lifeline;
+    char name[RIP__TASK_NAME];
+};
+
+/* What a template tells when it is ready, or why it is not. */
+struct rip__hello {
+    int error;
+    uint64_t who;
+};
+
+/* What a template is born with. */
+struct rip__birth {
+    int socket, lifeline; /* its ends */
+    int ours;             /* the program's end, to be closed */
+    uint32_t mark;        /* of the segments that it has */
+    bool streams_are_flushed;
+    pid_t program;
+    void *own; /* in the program's own segment */
+};
+
+/* In the first child: makes a second one, which is the template. */
+_Noreturn void rip__template_begin(const struct rip__birth *b);
+
+/* Ends it, and waits until it is gone: for tests. */
+void rip__template_done(void);
 
 /* ---- task.c ----------------------------------------------------------- */
 

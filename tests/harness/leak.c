@@ -235,11 +235,12 @@ struct harness_state {
     struct harness_set set[N_KINDS];
 };
 
-/* What the library keeps as long as the program lives: the program's own
- * segment, and the memberships of this thread. */
+/* What the library keeps as long as the program lives: the template, the
+ * program's own segment, and the memberships of this thread. */
 static void put_away(void)
 {
     rip__task_forget_buried();
+    rip__template_done();
     rip__os_lifeline_done();
     rip__segment_close_own();
     rip__leave_all();
