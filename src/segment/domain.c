@@ -36,10 +36,23 @@ static __thread struct {
 enum { DOMAINS = 64 };
 
 static struct page *page;
-static struct rip__domain *table[DOMAINS]; /* segments; gaps are NULL */
-static struct rip__domain *own;            /* NULL: not made yet */
-static uint64_t changes; /* the last value that `process` had */
-static uint64_t lineage; /* how many forks lie behind us, and 1 */
+/*
+ * The segments. Who looks takes no lock, and the domain of a segment that
+ * another thread is just closing may be gone; so what is needed to find an
+ * address stands here, in memory that is never freed. `version` is odd while
+ * the entry is being changed: then, or if it is another afterwards, it is of no
+ * segment that the one who looks may be using.
+ */
+static struct entry {
+    uint64_t version;
+    uintptr_t base;
+    size_t size;
+    struct rip__domain *domain; /* NULL: a gap */
+} table[DOMAINS];
+
+static struct rip__domain *own; /* NULL: not made yet */
+static uint64_t changes;        /* the last value that `process` had */
+static uint64_t lineage;        /* how many forks lie behind us, and 1 */
 static pthread_key_t at_end;
 
 static void thread_ends(void *unused)
@@ -145,6 +158,29 @@ uint64_t rip__first_generation(const struct rip__domain *d)
 
 /* ---- segments --------------------------------------------------------- */
 
+/* With the mutex held. Each store is seen after the one before. */
+static void set_entry(struct entry *e, struct rip__domain *d)
+{
+    uint64_t version = rip__load_relaxed(&e->version) | 1;
+    rip__store(&e->version, version);
+    rip__store(&e->base, d ? (uintptr_t)d->base : 0);
+    rip__store(&e->size, d ? d->size : 0);
+    rip__store(&e->domain, d);
+    rip__store(&e->version, version + 1);
+}
+
+/* An entry as it was at one moment; a gap when there was none. */
+static struct entry read_entry(const struct entry *e)
+{
+    struct entry ret = { .version = rip__load(&e->version) };
+    ret.base = rip__load(&e->base);
+    ret.size = rip__load(&e->size);
+    ret.domain = rip__load(&e->domain);
+    if (ret.version % 2 != 0 || rip__load(&e->version) != ret.version)
+        ret = (struct entry){ 0 };
+    return ret;
+}
+
 int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret)
 {
     int r = begin();
@@ -157,10 +193,10 @@ int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret)
     d->refs = 1;
     pthread_mutex_lock(&page->mutex);
     int i = 0;
-    while (i < DOMAINS && table[i])
+    while (i < DOMAINS && rip__load_relaxed(&table[i].domain))
         i++;
     if (i < DOMAINS) {
-        __atomic_store_n(&table[i], d, __ATOMIC_RELEASE);
+        set_entry(&table[i], d);
         change();
     }
     pthread_mutex_unlock(&page->mutex);
@@ -179,8 +215,8 @@ void rip__domain_remove(struct rip__domain *d)
     rip__leave(d);
     pthread_mutex_lock(&page->mutex);
     for (int i = 0; i < DOMAINS; i++)
-        if (table[i] == d)
-            __atomic_store_n(&table[i], NULL, __ATOMIC_RELEASE);
+        if (rip__load_relaxed(&table[i].domain) == d)
+            set_entry(&table[i], NULL);
     __atomic_store_n(&d->removed, 1, __ATOMIC_RELEASE);
     change();
     pthread_mutex_unlock(&page->mutex);
@@ -193,9 +229,10 @@ void rip__domain_forget(const unsigned char *base, size_t size)
         return;
     pthread_mutex_lock(&page->mutex);
     for (int i = 0; i < DOMAINS; i++) {
-        const struct rip__domain *d = table[i];
-        if (d && base < d->base + d->size && d->base < base + size)
-            __atomic_store_n(&table[i], NULL, __ATOMIC_RELEASE);
+        struct entry e = read_entry(&table[i]);
+        if (e.domain && (uintptr_t)base < e.base + e.size &&
+            e.base < (uintptr_t)base + size)
+            set_entry(&table[i], NULL);
     }
     change();
     pthread_mutex_unlock(&page->mutex);
@@ -222,9 +259,13 @@ int rip__back(const struct rip__domain *d, size_t offset, size_t len)
 static struct rip__domain *segment_of(const void *object)
 {
     for (int i = 0; i < DOMAINS; i++) {
-        struct rip__domain *d = __atomic_load_n(&table[i], __ATOMIC_ACQUIRE);
-        if (d && (uintptr_t)object - (uintptr_t)d->base < d->size)
-            return d;
+        const struct entry *at = &table[i];
+        if ((uintptr_t)object - rip__load_relaxed(&at->base) >=
+            rip__load_relaxed(&at->size))
+            continue;
+        struct entry e = read_entry(at);
+        if ((uintptr_t)object - e.base < e.size)
+            return e.domain;
     }
     return NULL;
 }
@@ -280,12 +321,11 @@ static void gap_around(uintptr_t object, uintptr_t *lo, uintptr_t *end)
     *lo = 0;
     *end = UINTPTR_MAX;
     for (int i = 0; i < DOMAINS; i++) {
-        const struct rip__domain *d = table[i];
-        uintptr_t base = d ? (uintptr_t)d->base : 0;
-        if (d && base > object && base < *end)
-            *end = base;
-        if (d && base <= object && base + d->size > *lo)
-            *lo = base + d->size;
+        struct entry e = read_entry(&table[i]);
+        if (e.domain && e.base > object && e.base < *end)
+            *end = e.base;
+        if (e.domain && e.base <= object && e.base + e.size > *lo)
+            *lo = e.base + e.size;
     }
 }
 
