@@ -96,7 +96,7 @@ enum rip_signals {
 };
 
 /* The process group that the program begins in. */
-enum rip_group {
+enum rip_process_group {
     RIP_GROUP_DEFAULT, /* one of its own, unless stdin is inherited */
     RIP_GROUP_OWN,     /* one of its own */
     RIP_GROUP_OURS,    /* the one of this process */
@@ -225,7 +225,7 @@ struct rip_command_options {
 
     /* ---- the session ---- */
 
-    enum rip_group process_group;
+    enum rip_process_group process_group;
     pid_t join_group; /* with RIP_GROUP_JOIN */
 
     /* Descriptor 0 of the program, a terminal, becomes the controlling

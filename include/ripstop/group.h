@@ -16,8 +16,14 @@
  *         ...                         // so many have failed
  *     rip_group_free(g);              // whatever happened, none is left
  *
- * When one of them fails the others are asked to stop, and so they are when the
- * group is freed: no task of a group outlives its block of code.
+ * When one of them fails the others are stopped, and so they are when the group
+ * is freed: no task of a group outlives its block of code.
+ *
+ * To fail is not to end by oneself with 0. To be stopped is to be asked
+ * (rip_task_stop); a process that goes on gets SIGTERM when its `grace` has
+ * passed, and when that has passed again SIGKILL. A thread cannot be made to
+ * end: it has to heed the request. However one ends that was asked to, that is
+ * no failure of its own.
  */
 
 #include <stdbool.h>
@@ -39,16 +45,21 @@ struct rip_group_options {
     uint64_t reserved[4];
 };
 
-/* Makes a group without tasks: 0, -EINVAL, -ENOMEM. Thread-safe. */
+/* Makes a group without tasks: 0, -EINVAL, -ENOMEM, -EMFILE, -ENFILE. It has
+ * one descriptor. Thread-safe. */
 RIP_API RIP_CHECK_RESULT int rip_group_new(rip_group **ret,
                                            const struct rip_group_options *opt);
 
 /*
- * Starts a task in it, as rip_task_start does. Tasks of the group may start
- * others, if they are threads.
+ * Starts a task in it, with the results of rip_task_start. Tasks of the group
+ * may start others, if they are threads. There can be any number: what has
+ * ended well is taken away.
  *
  *     -ECANCELED  one has failed, or the group is being stopped: nothing was
  *                 started
+ *     -EINVAL     also for a task that is to be detached
+ *     -ECHILD     the group is not of this process, but of the one that this
+ *                 was forked from
  *
  * Thread-safe.
  */
@@ -57,26 +68,38 @@ RIP_API RIP_CHECK_RESULT int rip_group_start(
     const struct rip_task_options *opt);
 
 /*
- * Waits until all have ended, and gives how many of them failed: did not end by
- * themselves with 0. At the first that fails the others are asked to stop, and
- * processes among them are terminated; such an end counts as no failure. `ret`
- * (or NULL) tells how the first one failed, or that all went well.
+ * Waits until all have ended, and gives how many of them failed, ever; at the
+ * first that does the others are stopped, unless `keep_going` is set. `ret` (or
+ * NULL) tells how the first one failed, or that all went well. If it was well,
+ * more can be started and waited for.
  *
  *     -ETIMEDOUT  some run still
  *     -ECANCELED  the caller is a task that is to stop
+ *     -EDEADLK    the caller is a thread of the group
+ *     -ECHILD     as rip_group_start
+ *     -ENOMEM
  *
- * Blocks until the deadline at the longest, and with a failure for the grace of
- * the processes and a second. Thread-safe.
+ * After an error the group is as it was, and can be waited for again. Processes
+ * that do not heed a request to stop are dealt with only while somebody waits,
+ * starts or frees. A process beyond the first few hundred is seen to have ended
+ * up to 20 ms late.
+ *
+ * Blocks until the deadline at the longest. Thread-safe.
  */
 RIP_API int rip_group_wait(rip_group *g, struct rip_exit *ret,
                            rip_time deadline);
 
-/* Asks all of its tasks to stop. Thread-safe. */
+/* Stops all of its tasks, and does not wait for that: rip_group_wait does.
+ * Thread-safe. */
 RIP_API void rip_group_stop(rip_group *g);
 
 /*
- * Asks all to stop, terminates the processes, waits for the threads, however
- * long they take, and frees the group; NULL is fine. Returns NULL.
+ * Stops all, waits for them, and frees the group; NULL is fine. Returns NULL.
+ * In a child of fork(2) it does nothing.
+ *
+ * Blocks for twice the longest `grace` of a process, and as long as a thread
+ * takes to heed the request. Not by a task of the group, which ends the
+ * program; and as the last thing that is done with it.
  */
 RIP_API rip_group *rip_group_free(rip_group *g);
 

@@ -57,7 +57,7 @@ static int resolve_fds(struct rip__plan *p)
 
 /* A terminal of ours is the controlling one of a session that begins with the
  * program: for that it has to be in no group yet. */
-static int resolve_terminal(struct rip__plan *p, enum rip_group *group)
+static int resolve_terminal(struct rip__plan *p, enum rip_process_group *group)
 {
     static const int in = 0, out = 1;
     const struct rip_command_options *o = p->options;
@@ -77,7 +77,7 @@ static int resolve_terminal(struct rip__plan *p, enum rip_group *group)
 static int resolve_group(struct rip__plan *p)
 {
     const struct rip_command_options *o = p->options;
-    enum rip_group group = o->process_group;
+    enum rip_process_group group = o->process_group;
     if ((unsigned)group > RIP_GROUP_JOIN)
         return rip__refuse(o, "process_group");
     if (resolve_terminal(p, &group) < 0)

@@ -128,6 +128,12 @@ void rip__os_child_await(const struct rip__os_child *c)
         ;
 }
 
+bool rip__os_child_has_ended(pid_t pid)
+{
+    struct rip__os_status s;
+    return reap(P_PID, pid, true, &s) != 0;
+}
+
 bool rip__os_has_ended(int pidfd)
 {
     struct pollfd p = { .fd = pidfd, .events = POLLIN };

@@ -504,6 +504,7 @@ int rip__os_child_open_new(pid_t pid);
 /* Where no descriptor is to be had, by its number: as rip__os_reap, with
  * -ECHILD where somebody else has reaped it; and a signal, or -ESRCH. */
 int rip__os_child_reap(pid_t pid, struct rip__os_status *ret);
+bool rip__os_child_has_ended(pid_t pid); /* or somebody has reaped it */
 int rip__os_child_kill(pid_t pid, int sig);
 
 /* A counter to wait on, and what makes it readable for good. Writing is

@@ -179,8 +179,8 @@ static int begin(rip_task *t, struct rip__setting *s)
     return r;
 }
 
-int rip_task_start(rip_task **ret, rip_task_fn *fn, void *arg,
-                   const struct rip_task_options *opt)
+int rip__task_start(rip_task **ret, rip_task_fn *fn, void *arg,
+                    const struct rip_task_options *opt, struct rip_group *group)
 {
     const struct rip_task_options *o = opt ? opt : &defaults;
     struct rip__setting s;
@@ -192,12 +192,20 @@ int rip_task_start(rip_task **ret, rip_task_fn *fn, void *arg,
     if (r < 0)
         return r;
     r = make(&t, fn, arg, o);
-    if (r == 0)
+    if (r == 0) {
+        t->group = group;
         r = begin(t, &s);
+    }
     rip__free(s.cpus);
     if (r == 0)
         *ret = t;
     return r;
+}
+
+int rip_task_start(rip_task **ret, rip_task_fn *fn, void *arg,
+                   const struct rip_task_options *opt)
+{
+    return rip__task_start(ret, fn, arg, opt, NULL);
 }
 
 pid_t rip_fork(rip_task **ret)

@@ -86,10 +86,11 @@ struct rip_task {
     uint32_t buried;   /* freed.c */
     enum rip_kind kind;
     bool daemon, detached;
-    bool killed;       /* by us, with SIGKILL */
-    uint64_t template; /* of a clone: who it came from, as a member of the
-                          program's own segment; else 0 */
-    pid_t owner;       /* the process whose task it is */
+    bool killed;             /* by us, with SIGKILL */
+    uint64_t template;       /* of a clone: who it came from, as a member of the
+                                program's own segment; else 0 */
+    pid_t owner;             /* the process whose task it is */
+    struct rip_group *group; /* or NULL */
     rip_task_fn *fn;
     void *arg, *copy; /* `arg` is `copy` where there is one */
     size_t result_size;
@@ -107,6 +108,11 @@ extern __thread struct rip_task *rip__self
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* ---- start.c ---------------------------------------------------------- */
+
+/* As rip_task_start, in a group or not. */
+int rip__task_start(rip_task **ret, rip_task_fn *fn, void *arg,
+                    const struct rip_task_options *opt,
+                    struct rip_group *group);
 
 /* In the new task: puts the setting into force, and tells who started it. */
 int rip__task_set_up(rip_task *t, const struct rip__setting *s);
@@ -218,6 +224,11 @@ void rip__task_check(const rip_task *t, const char *call);
 /* Instead of freeing its memory at once; and for tests: now. */
 void rip__task_bury(rip_task *t);
 void rip__task_forget_buried(void);
+
+/* ---- group.c ---------------------------------------------------------- */
+
+/* One of its threads is over. */
+void rip__group_tell(struct rip_group *g);
 
 /* ---- list.c: the tasks of this process -------------------------------- */
 

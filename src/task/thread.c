@@ -27,6 +27,8 @@ static void end(void *arg)
         .system_ns = u.system_ns,
     };
     rip__task_to(t, RIP__OVER);
+    if (t->group) /* which stays until this thread is gone */
+        rip__group_tell(t->group);
     rip__task_unref(t);
 }
 

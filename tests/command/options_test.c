@@ -262,7 +262,7 @@ TEST(groups_are_as_asked_for)
 
 TEST(impossible_groups_are_refused)
 {
-    REFUSED_OPTION("process_group", .process_group = (enum rip_group)9);
+    REFUSED_OPTION("process_group", .process_group = (enum rip_process_group)9);
     REFUSED_OPTION("join_group", .process_group = RIP_GROUP_JOIN);
     REFUSED_OPTION("join_group", .join_group = 7);
     REFUSED_OPTION("controlling_terminal without a session",
