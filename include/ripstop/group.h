@@ -10,7 +10,7 @@
  *     int r = rip_group_new(&g, NULL);
  *     for (int i = 0; r == 0 && i < n; i++)
  *         r = rip_group_start(g, fetch, urls[i], NULL);
- *     if (r == 0)
+ *     if (r == 0 || r == -ECANCELED)  // one has failed already
  *         r = rip_group_wait(g, &worst, rip_after(30));
  *     if (r > 0)
  *         ...                         // so many have failed
