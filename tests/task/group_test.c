@@ -338,6 +338,21 @@ EACH(any_number_of_threads_waits)
     free_board(b);
 }
 
+/* It fails, and the others go on unless somebody who knows of it looks. */
+EACH(who_waits_learns_of_what_is_started_meanwhile)
+{
+    struct board *b = new_board();
+    struct waiter w = { .group = new_group() };
+    CHECK_OK(add(w.group, kinds, 1, until_stopped, b));
+    rip_task *t = start(RIP_THREAD, wait_for_group, &w);
+    CHECK_OK(rip_event_wait(&w.about_to, RIP_FOREVER));
+    CHECK_OK(add(w.group, kinds, 1, fail_with_7, b));
+    end_of(t);
+    CHECK_INT(w.r, ==, 1);
+    rip_group_free(w.group);
+    free_board(b);
+}
+
 /* ---- the end of a group ----------------------------------------------- */
 
 static int take_its_time(void *arg)
