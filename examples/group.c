@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     struct rip_task_options options = { .kind =
                                             process ? RIP_PROCESS : RIP_THREAD,
                                         .arg_size = sizeof(int) };
-    struct rip_exit worst;
+    struct rip_exit worst = { .code = 0 };
     rip_group *g;
 
     int r = rip_group_new(&g, NULL);

@@ -106,6 +106,13 @@ static bool take_ended(struct rip_group *g, struct view *v)
     return any;
 }
 
+/* A clone is no child of ours. */
+static bool has_ended(rip_task *t)
+{
+    return t->template != 0 ? rip__process_join(t, RIP_NOW) == 0
+                            : rip__os_child_has_ended(t->child.pid);
+}
+
 static void look_at_process(struct view *v, struct member *m, bool by_number)
 {
     uint32_t fd = __atomic_load_n(&m->task->fd, __ATOMIC_ACQUIRE);
@@ -115,7 +122,7 @@ static void look_at_process(struct view *v, struct member *m, bool by_number)
     } else {
         v->blind = true;
         if (by_number)
-            m->has_ended = rip__os_child_has_ended(m->task->child.pid);
+            m->has_ended = has_ended(m->task);
     }
 }
 

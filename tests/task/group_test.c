@@ -96,7 +96,7 @@ static double since(rip_time then)
 
 static void nap(int ms)
 {
-    const struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+    const struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
     nanosleep(&t, NULL);
 }
 
@@ -579,10 +579,10 @@ static void a_whole_life(void *ctx)
     struct rip_exit worst;
     int r = rip_group_new(&g, NULL);
     CHECK(is_clean(r));
-    if (r < 0)
+    if (r < 0) {
         CHECK(g == NULL);
-    if (r < 0)
         return;
+    }
     for (int i = 0; i < 3; i++)
         CHECK(is_clean(
             add(g, *kinds, i, i == 1 ? fail_with_7 : take_a_nap, NULL)));
