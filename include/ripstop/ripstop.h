@@ -6,7 +6,6 @@
 
 #include <ripstop/base.h>
 #include <ripstop/exit.h>
-#include <ripstop/segment.h>
 #include <ripstop/command.h>
 #include <ripstop/segment.h>
 #include <ripstop/lock.h>
@@ -18,6 +17,8 @@
 #include <ripstop/sem.h>
 #include <ripstop/barrier.h>
 #include <ripstop/latch.h>
+#include <ripstop/task.h>
+#include <ripstop/group.h>
 #include <ripstop/wait.h>
 
 #endif
