@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast.h"
-#include "point.h"
+#include "driver.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-/* What may be set for the sleepers of the library: after how many nanoseconds
- * they look again by themselves. */
-extern int64_t rip__look_again_ns __attribute__((weak));
 
 struct page {
     struct kill_seat seat[KILL_SEATS];
@@ -56,7 +52,7 @@ void cast_begin(double deadline)
     page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) {
-        perror("kill-sweep: mmap");
+        perror("kill: mmap");
         exit(2);
     }
     kill_events = &page->events;
@@ -108,8 +104,8 @@ static void seat_anew(struct kill_seat *s)
  * make their points another number each time. */
 static void look_again_after(int64_t ns)
 {
-    if (&rip__look_again_ns != NULL)
-        rip__look_again_ns = page->calm ? LOOK_NEVER : ns;
+    if (kill_look_again != NULL)
+        *kill_look_again = page->calm ? LOOK_NEVER : ns;
 }
 
 static void be(struct kill_seat *s)
@@ -121,9 +117,9 @@ static void be(struct kill_seat *s)
 
 static void with_points(struct kill_seat *s, kill_fn *run, void *object)
 {
-    s->counts = true;
+    drive_begin(s);
     run(object);
-    kill_end_of_points();
+    drive_end(s);
 }
 
 /* Its end would wake others, who are to be woken by what it has done. */
@@ -219,8 +215,7 @@ void cast_order_run(unsigned who, const struct kill_operation *op, void *object)
 
 /* ---- what is seen of them --------------------------------------------- */
 
-/* The letter of /proc/PID/stat. */
-static char state_of(pid_t pid)
+char cast_state_of(pid_t pid)
 {
     char path[32], text[256], *name_end;
     int fd;
@@ -238,13 +233,6 @@ static char state_of(pid_t pid)
     return name_end[2];
 }
 
-static bool is_asleep(struct kill_seat *s)
-{
-    uint32_t seen = atomic_load(&s->in_wait);
-    return seen % 2 == 1 && state_of(s->pid) == 'S' &&
-           atomic_load(&s->in_wait) == seen;
-}
-
 static enum kill_seen of_status(const siginfo_t *info, struct kill_seat *s)
 {
     switch (info->si_code) {
@@ -252,6 +240,8 @@ static enum kill_seen of_status(const siginfo_t *info, struct kill_seat *s)
         return info->si_status == 0 ? SEEN_DONE : SEEN_FAILED;
     case CLD_STOPPED:
         return SEEN_STOPPED;
+    case CLD_TRAPPED:
+        return drive_stopped(s, info->si_status);
     case CLD_KILLED:
         if (info->si_status == SIGKILL)
             return SEEN_DEAD;
@@ -291,17 +281,17 @@ static enum kill_seen look(struct kill_seat *s, unsigned mask)
         return SEEN_DONE;
     if ((mask & SEEN_PAUSED) && atomic_load(&s->paused))
         return SEEN_PAUSED;
-    if ((mask & SEEN_ASLEEP) && is_asleep(s))
+    if ((mask & SEEN_ASLEEP) && drive_is_asleep(s))
         return SEEN_ASLEEP;
     return look_at_process(s, mask);
 }
 
-/* What was told is seen at once; that one who said it would sleep does sleep
- * is nothing that tells: then we let it run, and look again. */
+/* What was told is seen at once; that one who is to sleep does sleep is nothing
+ * that tells: then we let it run, and look again. */
 static void await_event(struct kill_seat *s, unsigned mask, uint32_t seen)
 {
     struct timespec nap = { .tv_nsec = 100000000L };
-    if ((mask & SEEN_ASLEEP) && atomic_load(&s->in_wait) % 2 == 1)
+    if ((mask & SEEN_ASLEEP) && drive_may_sleep(s))
         sched_yield();
     else
         KILL_SYS(SYS_futex, kill_events, FUTEX_WAIT, seen, &nap);
@@ -343,6 +333,7 @@ void cast_continue(unsigned who)
     atomic_store(&s->paused, 0);
     atomic_store(&s->go, 1);
     KILL_SYS(SYS_futex, &s->go, FUTEX_WAKE, 1);
+    drive_continue(s);
     kill(s->pid, SIGCONT);
 }
 

@@ -61,6 +61,9 @@ void cast_order_run(unsigned who, const struct kill_operation *op,
 /* Waits until one of `mask` is so, or FAILED, LOST, LATE. */
 enum kill_seen cast_await(unsigned who, unsigned mask);
 
+/* The letter of /proc/PID/stat. */
+char cast_state_of(pid_t pid);
+
 void cast_kill(unsigned who);
 /* Takes the status of a dead one. */
 void cast_reap(unsigned who);

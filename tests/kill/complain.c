@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "complain.h"
+#include "driver.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ void complain(const struct unit *u, uint32_t at, uint32_t at2, unsigned who,
     if (complain_silently)
         return;
     complain_name(name, sizeof name, u, at, at2);
-    fprintf(stderr, "bad: kill-sweep %s\n", name);
+    fprintf(stderr, "bad: %s %s\n", drive_name, name);
     say_who(who);
     fprintf(stderr, ": %s\n", what(cast_seat(who), seen));
     if (seen == SEEN_LATE || seen == SEEN_LOST)

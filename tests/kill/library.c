@@ -32,7 +32,7 @@ void library_memory(size_t size, struct kill_memory *ret)
 void library_join(void *o)
 {
     struct rip__me *me;
-    KILL_CHECK_INT(rip__join(o, &me), ==, 0);
+    KILL_CHECK_INT(rip__join_slowly(o, &me), ==, 0);
 }
 
 void library_sweep(void *o)

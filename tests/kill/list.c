@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which units there are. */
 #include "complain.h"
+#include "driver.h"
 #include "sweep.h"
 
 #include <fnmatch.h>
@@ -62,6 +63,7 @@ static void add(struct list *l, const struct unit *u)
     t->unit.shallow = MODE_IS_PAIR(u->mode)
                           ? (uint32_t)(l->plan->pair_shallow / l->plan->longer)
                           : l->plan->shallow;
+    t->unit.every = (uint32_t)(l->plan->every * l->plan->longer);
     t->at = t->at2 = 1;
     if (l->plan->one) {
         t->at = l->plan->at;
@@ -96,6 +98,13 @@ static void add_pairs(struct list *l, struct unit *u)
     }
 }
 
+/* To step through a long program takes time. */
+static uint32_t seeds(const struct list *l, const struct kill_operation *op)
+{
+    double n = op->seeds * l->plan->longer;
+    return (uint32_t)(drive_steps ? n / 4 : n);
+}
+
 static void add_operation(struct list *l, const struct kill_object *object,
                           const struct kill_operation *op)
 {
@@ -105,9 +114,9 @@ static void add_operation(struct list *l, const struct kill_object *object,
         u.seed = op->seeds != 0;
         do {
             add_singles(l, &u);
-            add_pairs(l, &u);
-        } while (u.seed != 0 &&
-                 u.seed++ < (uint32_t)(op->seeds * l->plan->longer));
+            if (!drive_steps)
+                add_pairs(l, &u);
+        } while (u.seed != 0 && u.seed++ < seeds(l, op));
     }
 }
 
@@ -117,7 +126,7 @@ unsigned sweep_list(const struct plan *p, struct tally **ret)
     l.units = mmap(NULL, UNITS_MAX * sizeof *l.units, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (l.units == MAP_FAILED) {
-        perror("kill-sweep: mmap");
+        perror("kill: mmap");
         exit(2);
     }
     for (int i = 0; kill_objects[i] != NULL; i++) {

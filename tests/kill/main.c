@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "complain.h"
-#include "sweep.h"
+#include "driver.h"
+#include "report.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -10,13 +11,15 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "kill-sweep [option...] [OBJECT [OPERATION [STATE [MODE [POINT]]]]]\n"
+    " [option...] [OBJECT [OPERATION [STATE [MODE [POINT]]]]]\n"
     "\n"
     "Kills a process at each point of each operation, and looks whether the\n"
     "others go on. The words are patterns, as of glob(7); see README.md.\n"
     "\n"
     "  --shallow=N      one in N points\n"
     "  --pair-shallow=N one in N points of B, in pairs\n"
+    "  --every=N        kill-step: after each instruction, where there are no\n"
+    "                   more than N (1000)\n"
     "  --bad=N          stop a sweep after so many bad points (3)\n"
     "  --deadline=S     who takes so many seconds hangs (10)\n"
     "  --jobs=N         so many at once (one a CPU)\n"
@@ -24,7 +27,7 @@ static const char usage[] =
     "  --list           only say what there is\n"
     "  --tap            a line of TAP for each operation\n";
 
-static bool only_list, tap;
+static bool only_list;
 
 static int64_t now_ms(void)
 {
@@ -37,7 +40,7 @@ static int64_t now_ms(void)
 
 _Noreturn static void wrong(const char *what)
 {
-    fprintf(stderr, "kill-sweep: %s\n\n%s", what, usage);
+    fprintf(stderr, "%s: %s\n\n%s%s", drive_name, what, drive_name, usage);
     exit(2);
 }
 
@@ -103,8 +106,11 @@ static void set_option(struct plan *p, int which)
     case 'l':
         only_list = true;
         break;
+    case 'e':
+        p->every = number(optarg);
+        break;
     case 't':
-        tap = true;
+        report_tap = true;
         break;
     default:
         wrong("no such option");
@@ -116,6 +122,7 @@ static void parse(struct plan *p, int argc, char **argv)
     static const struct option options[] = {
         { "shallow", required_argument, NULL, 's' },
         { "pair-shallow", required_argument, NULL, 'p' },
+        { "every", required_argument, NULL, 'e' },
         { "bad", required_argument, NULL, 'b' },
         { "deadline", required_argument, NULL, 'd' },
         { "jobs", required_argument, NULL, 'j' },
@@ -130,96 +137,7 @@ static void parse(struct plan *p, int argc, char **argv)
     set_words(p, argv + optind, argc - optind);
 }
 
-/* ---- the report ------------------------------------------------------- */
-
-struct line {
-    unsigned long single, single_bad, pair, pair_bad;
-    unsigned caught, controls; /* units of controls that were found bad */
-    int64_t slowest;
-    unsigned not_reused;
-};
-
-static void count(struct line *l, const struct tally *t)
-{
-    bool pair = MODE_IS_PAIR(t->unit.mode);
-    *(pair ? &l->pair : &l->single) += t->points;
-    if (t->unit.op->is_broken) {
-        l->controls++;
-        l->caught += t->bad > 0;
-    } else {
-        *(pair ? &l->pair_bad : &l->single_bad) += t->bad;
-    }
-    if (t->slowest > l->slowest)
-        l->slowest = t->slowest;
-    l->not_reused += t->not_reused;
-}
-
-static bool is_bad(const struct line *l)
-{
-    return l->single_bad + l->pair_bad > 0 || l->caught < l->controls;
-}
-
-static void print_line(const char *object, const char *op, const struct line *l)
-{
-    char control[64] = "";
-    static unsigned nr;
-    if (tap)
-        printf("%sok %u - ", is_bad(l) ? "not " : "", ++nr);
-    if (l->controls > 0)
-        snprintf(control, sizeof control, "   control: %u of %u caught",
-                 l->caught, l->controls);
-    printf("%-12s %-16s %9lu %5lu %9lu %5lu %8.1f%s\n", object, op, l->single,
-           l->single_bad, l->pair, l->pair_bad, (double)l->slowest / 1e6,
-           control);
-}
-
-static void add_up(struct line *sum, const struct line *l)
-{
-    sum->single += l->single;
-    sum->single_bad += l->single_bad;
-    sum->pair += l->pair;
-    sum->pair_bad += l->pair_bad;
-    sum->controls += l->controls;
-    sum->caught += l->caught;
-    sum->not_reused += l->not_reused;
-    if (l->slowest > sum->slowest)
-        sum->slowest = l->slowest;
-}
-
-/* Units of one operation stand together. */
-static unsigned count_lines(const struct tally *units, unsigned n)
-{
-    unsigned lines = 0;
-    for (unsigned i = 0; i < n; i++)
-        lines += i == 0 || units[i].unit.op != units[i - 1].unit.op;
-    return lines;
-}
-
-static bool report(const struct tally *units, unsigned n, int64_t ms)
-{
-    struct line sum = { 0 };
-    if (tap)
-        printf("1..%u\n# ", count_lines(units, n));
-    printf("%-12s %-16s %9s %5s %9s %5s %8s\n", "object", "operation", "points",
-           "bad", "pairs", "bad", "slowest");
-    for (unsigned i = 0; i < n;) {
-        const struct unit *u = &units[i].unit;
-        struct line l = { 0 };
-        for (; i < n && units[i].unit.op == u->op; i++)
-            count(&l, &units[i]);
-        print_line(u->object->name, u->op->name, &l);
-        add_up(&sum, &l);
-    }
-    printf("%s%lu points, %lu bad; %lu pairs, %lu bad; %.1f s; the slowest "
-           "recovery took %.1f ms\n",
-           tap ? "# " : "", sum.single, sum.single_bad, sum.pair, sum.pair_bad,
-           (double)ms / 1e3, (double)sum.slowest / 1e6);
-    if (sum.not_reused > 0)
-        printf("%sSKIPPED: in %u points no process could be given the dead "
-               "one's pid (that takes root)\n",
-               tap ? "# " : "", sum.not_reused);
-    return !is_bad(&sum);
-}
+/* ---- what to do ------------------------------------------------------- */
 
 static int list(const struct tally *units, unsigned n)
 {
@@ -237,6 +155,7 @@ int main(int argc, char **argv)
     struct plan p = {
         .shallow = 1,
         .pair_shallow = 1,
+        .every = 1000,
         .max_bad = 3,
         .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
         .deadline = 10 * scale(),
@@ -246,6 +165,7 @@ int main(int argc, char **argv)
     struct tally *units;
     unsigned n;
     int64_t began = now_ms();
+    drive_prepare(argv);
     parse(&p, argc, argv);
     n = sweep_list(&p, &units);
     if (only_list)

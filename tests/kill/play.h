@@ -33,6 +33,8 @@ struct unit {
     const struct kill_state *state;
     enum kill_mode mode;
     uint32_t shallow; /* one in so many points */
+    uint32_t every;   /* with no more instructions than that, after each of
+                         them; else only where something is changed by it */
     uint32_t seed;    /* of an operation that has seeds; from 1 */
 };
 

@@ -4,67 +4,25 @@
  * around a system call. No code of this file is itself instrumented.
  */
 #include "point.h"
-#include "seat.h"
+#include "cast.h"
+#include "driver.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct kill_seat *kill_seat;
-uint32_t kill_the_seed;
-bool kill_the_pid;
-_Atomic uint32_t *kill_events;
-_Atomic uint32_t *kill_dead;
-
-/* ---- what is shared --------------------------------------------------- */
-
-static struct {
-    uintptr_t lo, len;
-} shared[8];
-static unsigned n_shared;
-
-void kill_share(const void *lo, size_t len)
-{
-    unsigned i = n_shared < 8 ? n_shared++ : 7;
-    shared[i].lo = (uintptr_t)lo;
-    shared[i].len = len;
-}
-
-void kill_share_nothing(void)
-{
-    n_shared = 0;
-}
-
 static bool is_shared(const volatile void *p)
 {
-    for (unsigned i = 0; i < n_shared; i++)
-        if ((uintptr_t)p - shared[i].lo < shared[i].len)
+    for (unsigned i = 0; i < kill_n_shared; i++)
+        if ((uintptr_t)p - kill_shared[i].lo < kill_shared[i].len)
             return true;
     return false;
 }
 
 /* ---- a point ---------------------------------------------------------- */
-
-void kill_event(void)
-{
-    atomic_fetch_add(kill_events, 1);
-    KILL_SYS(SYS_futex, kill_events, FUTEX_WAKE, INT_MAX);
-}
-
-void kill_pause(struct kill_seat *s)
-{
-    atomic_store(&s->paused, 1);
-    kill_event();
-    while (atomic_load(&s->go) == 0)
-        KILL_SYS(SYS_futex, &s->go, FUTEX_WAIT, 0);
-    atomic_store(&s->paused, 0);
-}
 
 static void act(struct kill_seat *s)
 {
@@ -109,11 +67,17 @@ void kill_access(const volatile void *p)
         point(s);
 }
 
-void kill_end_of_points(void)
+void drive_begin(struct kill_seat *s)
 {
-    if (kill_seat->counts)
-        point(kill_seat);
-    kill_seat->counts = false;
+    s->counts = true;
+}
+
+/* The last point: after all that the victim does. */
+void drive_end(struct kill_seat *s)
+{
+    if (s->counts)
+        point(s);
+    s->counts = false;
 }
 
 /* ---- copies: so that some are torn ------------------------------------ */
@@ -172,15 +136,6 @@ void *__wrap_memset(void *to, int c, size_t n)
 
 long __real_syscall(long nr, ...);
 
-static bool can_block(long nr, const long a[6])
-{
-    if (nr == SYS_futex) {
-        long op = a[1] & FUTEX_CMD_MASK;
-        return op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET;
-    }
-    return nr == SYS_futex_waitv || nr == SYS_ppoll || nr == SYS_poll;
-}
-
 long kill_syscall(long nr, const long a[6])
 {
     return __real_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -223,47 +178,62 @@ long __wrap_syscall(long nr, ...)
         return kill_syscall(nr, a);
     if (s->counts)
         point(s);
-    r = can_block(nr, a) ? wait_in_kernel(s, nr, a) : kill_syscall(nr, a);
+    r = kill_can_block(nr, a) ? wait_in_kernel(s, nr, a) : kill_syscall(nr, a);
     take_mapping(nr, a, r);
     return r;
 }
 
-/* ---- for scenarios ---------------------------------------------------- */
+/* ---- in the director -------------------------------------------------- */
 
-void kill_fail(const char *format, ...)
+const char drive_name[] = "kill-sweep";
+const bool drive_steps = false;
+char drive_swept[256];
+
+extern int64_t rip__look_again_ns __attribute__((weak));
+int64_t *kill_look_again = &rip__look_again_ns;
+
+void drive_prepare(char **argv)
 {
-    struct kill_seat *s = kill_seat;
-    va_list ap;
-    va_start(ap, format);
-    if (s == NULL) {
-        vfprintf(stderr, format, ap);
-        fputc('\n', stderr);
-        _exit(2);
-    }
-    vsnprintf(s->complaint, sizeof s->complaint, format, ap);
-    va_end(ap);
-    atomic_store(&s->failed, 1);
-    kill_event();
-    for (;;) /* so that its stack can be looked at */
-        pause();
+    (void)argv;
 }
 
-unsigned kill_who(void)
+void drive_learn(struct tally *t)
 {
-    return kill_seat != NULL ? kill_seat->who : 0;
+    (void)t;
 }
 
-uint32_t kill_seed(void)
+uint32_t drive_next(const struct unit *u, uint32_t at)
 {
-    return kill_the_seed;
+    (void)u;
+    return at;
 }
 
-bool kill_pid_is_taken(void)
+enum verdict drive_play(const struct unit *u, uint32_t at, uint32_t at2)
 {
-    return kill_the_pid;
+    return play(u, at, at2);
 }
 
-unsigned kill_deaths(void)
+/* It says when it begins to wait, and when it has ended. */
+bool drive_is_asleep(struct kill_seat *s)
 {
-    return atomic_load(kill_dead);
+    uint32_t seen = atomic_load(&s->in_wait);
+    return seen % 2 == 1 && cast_state_of(s->pid) == 'S' &&
+           atomic_load(&s->in_wait) == seen;
+}
+
+bool drive_may_sleep(struct kill_seat *s)
+{
+    return atomic_load(&s->in_wait) % 2 == 1;
+}
+
+unsigned drive_stopped(struct kill_seat *s, int sig)
+{
+    (void)s;
+    (void)sig;
+    return 0; /* nobody is traced */
+}
+
+void drive_continue(struct kill_seat *s)
+{
+    (void)s;
 }

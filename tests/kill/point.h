@@ -6,7 +6,4 @@
  * accessed is shared. */
 void kill_access(const volatile void *p);
 
-/* The last point: after all that the victim does. */
-void kill_end_of_points(void);
-
 #endif

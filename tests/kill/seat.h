@@ -52,13 +52,27 @@ extern bool kill_the_pid; /* what kill_pid_is_taken() says */
 extern _Atomic uint32_t *kill_events;
 extern _Atomic uint32_t *kill_dead; /* what kill_deaths() says */
 
+/* For the sleepers of what is swept: after how many nanoseconds they look again
+ * by themselves; NULL: that cannot be set. */
+extern int64_t *kill_look_again;
+
 void kill_event(void);
 
 /* A pause, by the process itself: until it is told to go on. */
 void kill_pause(struct kill_seat *s);
 
+/* What is shared: see kill_share(). */
+enum { KILL_RANGES = 8 };
+extern struct kill_range {
+    uintptr_t lo, len;
+} kill_shared[KILL_RANGES];
+extern unsigned kill_n_shared;
+
 /* Nothing is shared any more, but what kill_share() says from now on. */
 void kill_share_nothing(void);
+
+/* Whether one can sleep in this system call. */
+bool kill_can_block(long nr, const long args[6]);
 
 /* A system call that is no point; as libc's syscall(). */
 long kill_syscall(long nr, const long args[6]);

@@ -4,6 +4,7 @@
 #include "sweep.h"
 #include "cast.h"
 #include "complain.h"
+#include "driver.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -23,8 +24,11 @@ static const struct plan *plan;
 
 static enum verdict play_one(struct tally *t)
 {
-    enum verdict v = play(&t->unit, t->at, t->at2);
-    t->points++;
+    enum verdict v = drive_play(&t->unit, t->at, t->at2);
+    if (v == OVER && drive_steps)
+        t->missed += t->at != 0;
+    else
+        t->points++;
     return v;
 }
 
@@ -52,7 +56,8 @@ static bool play_next(struct tally *t)
         t->at++;
         return true;
     }
-    if (play_one(t) == OVER)
+    t->at = drive_next(&t->unit, t->at);
+    if (t->at == 0 || (play_one(t) == OVER && !drive_steps))
         return false;
     t->at += t->unit.shallow;
     return true;
@@ -79,6 +84,7 @@ _Noreturn static void direct(struct tally *t)
     cast_begin(complain_silently ? CONTROL_DEADLINE : plan->deadline);
     play_begin(&t->unit);
     be_calm(t);
+    drive_learn(t);
     cast_calm(t->unit.mode == MODE_RACE);
     if (plan->one && t->at != 0)
         play_one(t);
@@ -123,7 +129,7 @@ static void start(unsigned slot, struct tally *t)
     job[slot].tally = t;
     job[slot].pid = fork();
     if (job[slot].pid < 0) {
-        perror("kill-sweep: fork");
+        perror("kill: fork");
         exit(2);
     }
     if (job[slot].pid == 0) {

@@ -10,9 +10,10 @@
 struct tally {
     struct unit unit;
     uint32_t points, bad;
-    uint32_t at, at2; /* the point that is played */
-    uint32_t ends;    /* how many points A has */
-    bool over;        /* all is done, or enough of it */
+    uint32_t instructions, states, missed; /* where that is stepped */
+    uint32_t at, at2;                      /* the point that is played */
+    uint32_t ends;                         /* how many points A has */
+    bool over;                             /* all is done, or enough of it */
     unsigned not_reused;
     int64_t slowest;
 };
@@ -21,6 +22,7 @@ struct plan {
     const char *object, *op, *state, *mode; /* patterns; NULL: all */
     uint32_t at, at2; /* with `one`: this point alone; 0: the calm one */
     uint32_t shallow, pair_shallow; /* one in so many points */
+    uint32_t every;                 /* see struct unit */
     uint32_t max_bad;               /* of a unit: then no more */
     unsigned jobs;
     bool one;

@@ -18,7 +18,7 @@ static void *map(size_t len)
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
-        perror("kill-sweep: mmap");
+        perror("kill: mmap");
         exit(2);
     }
     return p;
