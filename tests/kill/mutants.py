@@ -3,7 +3,7 @@
 """Test of the test: bugs that are planted in a copy of the sources, one at a
 time, each of which the kill sweep has to find. Usage: mutants.py [WORD...],
 those whose name has such a word; --list only names them, --check only looks
-whether each can be planted.
+whether each can be planted, --step plays kill-step in place of kill-sweep.
 
 A mutant is a text in a file, what stands there instead, and where the sweep
 looks for it. A text that is not there any more is an error: say what the same
@@ -17,6 +17,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "build-mutants"
+STEP = "--step" in sys.argv
+PROGRAM = "tests/kill/" + ("kill-step" if STEP else "kill-sweep")
 
 # name, file, text, instead, the words of the sweep
 MUTANTS = [
@@ -166,19 +168,19 @@ def prepare():
 
 
 def build():
-    return run("ninja", "-C", str(COPY / "build"), "tests/kill/kill-sweep")
+    return run("ninja", "-C", str(COPY / "build"), PROGRAM)
 
 
 def sweep(words):
     """The first bad point; None: there is none."""
-    sweep_program = str(COPY / "build/tests/kill/kill-sweep")
-    base = [sweep_program, "--first", "--deadline=2", "--bad=1"]
+    base = [str(COPY / "build" / PROGRAM), "--first", "--deadline=2",
+            "--bad=1"]
     words = words.split()
     words += ["*"] * (3 - len(words))
     for mode in ("[rsz][elot]*", "*"): # the quick ones first
         more = words + [mode]
         done = run(*base, "--pair-shallow=29", *more)
-        found = re.search(r"bad: kill-sweep (.*)\n\s*(.*)", done.stdout)
+        found = re.search(r"bad: kill-s\w+ (.*)\n\s*(.*)", done.stdout)
         if found:
             return f"{found.group(1)}: {found.group(2)}"
         if done.returncode not in (0, 1):
