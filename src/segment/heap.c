@@ -57,15 +57,18 @@ static void sleep_on(struct rip__me *me, uint64_t *lock, uint64_t seen)
 
 /* 1: its last holder has died. The word: who holds it, and WAITERS,
  * which tells the release to wake one; who has slept cannot know whether others
- * still do, and so takes it with WAITERS. */
+ * still do, and so takes it with WAITERS. Where the word names the caller, and
+ * it is here for the first time, a neighbour has written that: it counts for
+ * no more than a dead one. */
 static int acquire(struct rip__me *me, uint64_t *lock)
 {
     uint64_t slept = 0;
     for (int spins = 0;; spins++) {
         uint64_t seen = rip__load_relaxed(lock), owner = rip__who(seen);
-        if (owner == me->id)
+        if (owner == me->id && me->working > 1)
             return -EDEADLK;
-        bool dead = owner != 0 && rip__is_dead(me->domain, owner);
+        bool dead =
+            owner != 0 && (owner == me->id || rip__is_dead(me->domain, owner));
         if (owner == 0 || dead) {
             if (rip__cas(lock, &seen, me->id | slept | (seen & RIP__WAITERS)))
                 return dead;
@@ -182,9 +185,12 @@ int rip__heap_enter(struct rip__work *ret, struct rip_segment *s)
     int r = rip__join(s->header, &me);
     if (r < 0)
         return r;
+    me->working++;
     r = acquire(me, &heap_of(s)->lock);
-    if (r < 0)
+    if (r < 0) {
+        me->working--;
         return r;
+    }
     struct rip__work w = {
         .s = s,
         .me = me,
@@ -211,6 +217,7 @@ int rip__heap_enter(struct rip__work *ret, struct rip_segment *s)
 void rip__heap_leave(struct rip__work *w)
 {
     release(&heap_of(w->s)->lock);
+    w->me->working--;
 }
 
 /* ---- units ------------------------------------------------------------ */

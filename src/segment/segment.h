@@ -148,6 +148,8 @@ struct rip__me {
     uint32_t index;
     uint32_t unlisted; /* locks that it holds, and not in `held` */
     uint32_t vain;     /* lock.c: wakes of late that found nobody */
+    uint32_t working;  /* heap.c: calls that are in the allocator; a second one
+                          is a signal handler's */
     struct rip__wake_owed owed;
     struct rip__wake_owed vain_one; /* the last that found too few */
     bool unfenced;       /* nobody can make a barrier in our CPU for us */
