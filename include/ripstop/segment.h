@@ -238,7 +238,11 @@ RIP_API void rip_segment_stats(rip_segment *s, struct rip_segment_stats *ret);
  *
  *     -EINVAL    no such name is possible, or the size is 0
  *     -EMSGSIZE  it is there, and smaller than `size`
+ *     -EBADMSG   the name is there, and where its object is to be is none, or
+ *                none at a multiple of 8: the segment was written over
  *     -ENOMEM    as rip_shared_alloc; or there are 1024 names
+ *     -EXDEV     this process is in another pid namespace than the segment
+ *     -EDEADLK   called by a signal handler that has interrupted the allocator
  *
  * Waits as rip_shared_alloc does. Thread-safe.
  */
@@ -252,7 +256,9 @@ RIP_API RIP_CHECK_RESULT int rip_segment_get(void **ret, rip_segment *s,
  *
  *     -EINVAL  no such name is possible
  *     -ENOENT  nothing is allocated there
- *     -ENOMEM  there are 1024 names
+ *     -ENOMEM  there are 1024 names; or as rip_shared_alloc
+ *     -EXDEV, -EDEADLK
+ *              as of rip_segment_get
  *
  * Waits as rip_shared_alloc does. Thread-safe.
  */
@@ -263,7 +269,8 @@ RIP_API int rip_segment_name(rip_segment *s, const void *object,
  * Names the calling thread as a member of a segment, for reports; what is
  * longer than 31 bytes is cut. NULL takes the name away.
  *
- * 0, or -ENOMEM when there is no place for one more member. Thread-safe.
+ * 0, or -ENOMEM when there is no place for one more member, or -EXDEV as of
+ * rip_segment_get. Thread-safe.
  */
 RIP_API int rip_segment_name_me(rip_segment *s, const char *name);
 
@@ -323,6 +330,10 @@ struct rip_segment_report {
  *
  * NULL means the program's own segment. To be freed by
  * rip_segment_report_free.
+ *
+ *     -EBADMSG, -EPROTO, -EXDEV
+ *              what stands at the segment's begin was written over
+ *     -ENOMEM  no memory
  *
  * Thread-safe.
  */

@@ -114,13 +114,15 @@ static bool publish(struct rip__work *w, void *block, void *arg)
                wish->size, wish->name);
 }
 
-/* What an entry stands for, if that is still so large. */
+/* What an entry stands for, if that is still so large, and stands where any
+ * object may stand. */
 static int use_entry(void **ret, const struct rip__work *w,
                      const struct rip__name *e, size_t size)
 {
     struct rip__block b;
     uint64_t key = rip__load(&e->key);
-    if (key >= w->s->layout.size || !rip__block_of(w, w->s->base + key, &b))
+    if (key >= w->s->layout.size || key % 8 != 0 ||
+        !rip__block_of(w, w->s->base + key, &b))
         return -EBADMSG;
     if (size > b.begin + b.size - key || size > rip__load_relaxed(&e->size))
         return -EMSGSIZE;
