@@ -31,7 +31,8 @@ int rip_rlock_acquire(rip_rlock *l, rip_time deadline)
     r = rip__lock_take(me, &l->lock, deadline);
     if (r >= 0)
         rip__store_relaxed(&l->depth, 1);
-    return r;
+    /* It has come to name the caller since: a neighbour has written that. */
+    return r == -EDEADLK ? -EBADMSG : r;
 }
 
 static bool give(struct rip__me *me, rip_rlock *l)

@@ -54,13 +54,13 @@ static uint64_t *own_mark(const struct rip__me *me, const rip_rwlock *l)
     return rip__find_mark(me, l, RIP__READS, 0);
 }
 
-static int mark(struct rip__me *me, rip_rwlock *l)
+/* NULL: there is no place for one more. */
+static uint64_t *mark(struct rip__me *me, rip_rwlock *l)
 {
-    if (!rip__mark(me, l, RIP__READS, 0))
-        return -ENOMEM;
-    if (!(look_at(&l->flags) & READERS))
+    uint64_t *m = rip__mark(me, l, RIP__READS, 0);
+    if (m && !(look_at(&l->flags) & READERS))
         rip__or(&l->flags, READERS);
-    return 0;
+    return m;
 }
 
 static void unmark(struct rip__me *me, rip_rwlock *l, uint64_t *mark)
@@ -77,13 +77,13 @@ static void unmark(struct rip__me *me, rip_rwlock *l, uint64_t *mark)
 static int try_read(struct rip__me *me, rip_rwlock *l)
 {
     bool again = own_mark(me, l) != NULL;
-    int r = mark(me, l);
-    if (r < 0 || again)
-        return r;
+    uint64_t *m = mark(me, l);
+    if (!m || again)
+        return m ? 0 : -ENOMEM;
     uint64_t word = look_at(&l->writer.word);
     if (rip__who(word) == 0 && !(word & RIP__DAMAGED))
         return 0;
-    unmark(me, l, own_mark(me, l));
+    unmark(me, l, m);
     return 1;
 }
 
@@ -95,7 +95,7 @@ static int queue_to_read(struct rip__me *me, rip_rwlock *l, rip_time deadline)
         return r;
     if (r == RIP_RECOVERED)
         rip__or(&l->flags, SUSPECT);
-    r = mark(me, l);
+    r = mark(me, l) ? 0 : -ENOMEM;
     rip__lock_give(me, &l->writer);
     return r;
 }

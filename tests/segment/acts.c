@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/atomic.h"
 #include "harness.h"
@@ -363,16 +364,27 @@ const char *const acts_names[] = { ACTS(NAME) };
 static void (*const acts[])(struct acts *a) = { ACTS(SELF) };
 const size_t acts_count = sizeof acts / sizeof *acts;
 
+static double busy(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 void acts_do(struct acts *a, size_t which)
 {
+    const char *what = acts_names[which];
+    double before = busy();
     a->turn++;
     rip__store(&a->since, rip_time_now());
-    rip__store(&a->doing, acts_names[which]);
+    rip__store(&a->doing, what);
     acts[which](a);
     rip__store(&a->doing, NULL);
     double took = (double)(rip_time_now() - a->since) / 1e9;
-    if (took > harness_scale(ACTS_MARGIN) + 4 * (double)a->wait_ns / 1e9)
-        FAIL("%s takes %.1f seconds", acts_names[which], took);
+    if (took > harness_scale(ACTS_LATE))
+        FAIL("%s takes %.1f seconds", what, took);
+    if (busy() - before > harness_scale(ACTS_BUSY))
+        FAIL("%s is busy for %.1f seconds", what, busy() - before);
 }
 
 void acts_do_all(struct acts *a)

@@ -44,8 +44,10 @@ struct acts {
     unsigned turn;     /* counts the acts */
 };
 
-/* How long an act may take beyond its own wait, seconds. */
-#define ACTS_MARGIN 3.0
+/* How long an act may take, in seconds: of the processor's time, and of the
+ * clock's, which on a loaded machine is much more. */
+#define ACTS_BUSY 3.0
+#define ACTS_LATE 30.0
 
 extern const char *const acts_names[];
 extern const size_t acts_count;
