@@ -91,7 +91,7 @@ static unsigned value_of(uint64_t word)
 static uint64_t with_value(uint64_t word, unsigned value)
 {
     const uint64_t mask = (uint64_t)RIP__COUNT_MAX << VALUE_AT;
-    return (word & ~mask) | (uint64_t)value << VALUE_AT;
+    return (word & ~mask) | (uint64_t)(value & RIP__COUNT_MAX) << VALUE_AT;
 }
 
 static enum kind kind_of(uint64_t word)
@@ -264,8 +264,9 @@ static bool turn(const struct look *l, enum phase phase, uint64_t to)
 }
 
 /* Brings whatever is pending in a record to its end. When its object is no
- * more there is nothing to decide it by, and nothing to come back to. */
-static void conclude(const struct rip__domain *d, const struct place *p)
+ * more there is nothing to decide it by, and nothing to come back to. False: a
+ * neighbour was in the way all the time. */
+static bool conclude(const struct rip__domain *d, const struct place *p)
 {
     struct look l = { .domain = d, .place = *p };
     uint64_t s = rip__load(&p->at->state);
@@ -277,8 +278,9 @@ static void conclude(const struct rip__domain *d, const struct place *p)
         l.word = rip__load(&l.count->word);
         if (steady(&l) &&
             (l.seen == l.base || rip__cas(&p->at->state, &l.seen, l.base)))
-            return;
+            return true;
     }
+    return !l.count;
 }
 
 /* ---- taking ----------------------------------------------------------- */
@@ -515,7 +517,8 @@ static void give_back(const struct rip__domain *d, const struct place *p,
             return;
         if (still)
             wake_for(&l, give_from(&l, RIP__COUNT_MAX));
-        conclude(d, p);
+        if (!conclude(d, p))
+            return;
     }
 }
 

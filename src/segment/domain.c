@@ -285,7 +285,8 @@ void *rip__object(const struct rip__domain *d, uint64_t key, size_t size)
 {
     if (!d->shared)
         return (void *)(uintptr_t)key; /* nobody else wrote it */
-    if (key >= d->size || size > d->size - key || key % 8 != 0)
+    if (key < d->stride * d->n_slots || key >= d->size ||
+        size > d->size - key || key % 8 != 0)
         return NULL;
     return d->base + key;
 }

@@ -216,8 +216,9 @@ static inline bool rip__is_shared_here(const void *object)
 
 /* An object as it is named in slots: its offset in a segment, its address in
  * the program's own domain. At most 48 bits. And back: NULL when `size` bytes
- * from there are not all inside (of the program's own domain nothing is
- * checked: nobody else writes there). */
+ * from there are not all inside, and behind the slots, which would be spoilt
+ * where they told of an object in themselves (of the program's own domain
+ * nothing is checked: nobody else writes there). */
 static inline uint64_t rip__key(const struct rip__domain *d, const void *object)
 {
     return d->shared ? (uint64_t)((const unsigned char *)object - d->base)
@@ -410,7 +411,7 @@ static inline void rip__forget_held(struct rip__me *me, uint64_t *at)
 {
     if (at)
         rip__store_relaxed(at, 0);
-    else
+    else if (me->unlisted > 0)
         me->unlisted--;
 }
 

@@ -114,3 +114,28 @@ TEST_WITH(a_word_that_is_spoilt_does_no_harm, .deadline = 60)
         try_all(harness_rounds(1) > 1 ? 1 : 13);
     spoilt_end();
 }
+
+/* Permits that are counted in the very record that says who has them never
+ * come to rest. */
+TEST(a_record_about_itself_is_none)
+{
+    spoilt_begin();
+    const uint64_t incarnation = 0x1234;
+    uint32_t i = rip__slot_of(spoilt.dead);
+    struct rip__slot *slot = rip__slot(spoilt.segment->domain, i);
+    struct rip__record *r = slot->records;
+    for (unsigned phase = 0; phase < 4; phase++) {
+        uint64_t at = (size_t)((unsigned char *)&r->state -
+                               (unsigned char *)spoilt.segment->base);
+        r[1].key = incarnation << 32 | RIP__COUNT_MAX;
+        r->key = incarnation << 48 | at;
+        r->state = (uint64_t)phase << 38 | (uint64_t)3 << 40;
+        slot->claim |= RIP__LIVE; /* not swept yet */
+        rip__sweep(spoilt.segment->domain);
+        CHECK_INT(r->state >> 38, ==, 0);
+        CHECK_INT(rip__phase(slot->claim), ==, RIP__FREE);
+        acts_do_all(&spoilt.acts);
+        spoilt_restore();
+    }
+    spoilt_end();
+}
