@@ -283,12 +283,13 @@ static void tell_objects(const struct copy *c, struct report *r)
 /* ---- circles ---------------------------------------------------------- */
 
 /* Whom a member waits for; -1: nobody, or one who is dead, which is no reason
- * to wait any longer. */
+ * to wait any longer. A writer has the lock while it waits for readers. */
 static int next_of(const struct report *r, int member)
 {
     int object = r->members[member].waits_for;
     int next = object < 0 ? -1 : r->objects[object].holder;
-    return next >= 0 && is_living(&r->members[next]) ? next : -1;
+    bool waits = next >= 0 && next != member && is_living(&r->members[next]);
+    return waits ? next : -1;
 }
 
 /* Each member waits for one other at most, so whoever is followed for as many
