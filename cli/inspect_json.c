@@ -32,6 +32,14 @@ static double seconds_since(rip_time t)
     return ((double)rip_time_now() - (double)t) / 1e9;
 }
 
+static void print_list(const char *key, const int *objects, size_t n)
+{
+    printf(", \"%s\": [", key);
+    for (size_t i = 0; i < n; i++)
+        printf("%s%d", i ? ", " : "", objects[i]);
+    putchar(']');
+}
+
 static void print_member(const struct rip_segment_member *m)
 {
     static const char *const states[] = { "alive", "stopped", "dead", "left" };
@@ -47,9 +55,13 @@ static void print_member(const struct rip_segment_member *m)
     if (m->waits_for >= 0)
         printf(", \"waits_for\": %d, \"waits_seconds\": %.3f", m->waits_for,
                seconds_since(m->waits_since));
-    printf(", \"holds\": [");
-    for (size_t i = 0; i < m->n_holds; i++)
-        printf("%s%d", i ? ", " : "", m->holds[i]);
+    print_list("holds", m->holds, m->n_holds);
+    print_list("reads", m->reads, m->n_reads);
+    print_list("party_of", m->party_of, m->n_party_of);
+    printf(", \"permits\": [");
+    for (size_t i = 0; i < m->n_permits; i++)
+        printf("%s{\"object\": %d, \"count\": %u}", i ? ", " : "",
+               m->permits[i].object, m->permits[i].count);
     printf("], \"circle\": %u}", m->cycle);
 }
 
@@ -59,7 +71,9 @@ static void print_object(const struct rip_segment_object *o)
     print_text("name", o->name);
     if (o->holder >= 0)
         printf(", \"holder\": %d", o->holder);
-    printf(", \"waiting\": %u}", o->waiting);
+    printf(", \"waiting\": %u, \"readers\": %u, \"parties\": %u, \"permits\": "
+           "%u}",
+           o->waiting, o->readers, o->parties, o->permits);
 }
 
 void inspect_print_json(const struct rip_segment_report *r)

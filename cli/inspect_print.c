@@ -57,18 +57,76 @@ static void print_object(const struct rip_segment_object *o)
         printf("0x%" PRIx64, o->offset);
 }
 
-static void print_held(const struct rip_segment_report *r,
-                       const struct rip_segment_member *m, const char *verb)
+static void print_list(const struct rip_segment_report *r, const char *verb,
+                       const int *objects, size_t n)
 {
-    for (size_t i = 0; i < m->n_holds; i++) {
+    for (size_t i = 0; i < n; i++) {
         printf("%s", i == 0 ? verb : ", ");
-        print_object(&r->objects[m->holds[i]]);
+        print_object(&r->objects[objects[i]]);
     }
-    if (m->n_holds > 0)
+    if (n > 0)
         putchar('\n');
 }
 
+static void print_permits(const struct rip_segment_report *r,
+                          const struct rip_segment_member *m, const char *verb)
+{
+    for (size_t i = 0; i < m->n_permits; i++) {
+        const struct rip_segment_permits *p = &m->permits[i];
+        printf("    %s %u permit%s of ", verb, p->count,
+               p->count == 1 ? "" : "s");
+        print_object(&r->objects[p->object]);
+        putchar('\n');
+    }
+}
+
 /* ---- members ---------------------------------------------------------- */
+
+static bool is_living(const struct rip_segment_member *m)
+{
+    return m->state == RIP_MEMBER_ALIVE || m->state == RIP_MEMBER_STOPPED;
+}
+
+static bool has(const int *objects, size_t n, int object)
+{
+    while (n > 0 && objects[n - 1] != object)
+        n--;
+    return n > 0;
+}
+
+static bool reads(const struct rip_segment_member *m, int object)
+{
+    return has(m->reads, m->n_reads, object);
+}
+
+static bool is_party(const struct rip_segment_member *m, int object)
+{
+    return has(m->party_of, m->n_party_of, object);
+}
+
+static bool has_permits(const struct rip_segment_member *m, int object)
+{
+    size_t n = m->n_permits;
+    while (n > 0 && m->permits[n - 1].object != object)
+        n--;
+    return n > 0;
+}
+
+/* Who else has a part in what a member waits for. */
+static void print_users(const struct rip_segment_report *r,
+                        const struct rip_segment_member *m, const char *verb,
+                        bool (*uses)(const struct rip_segment_member *m,
+                                     int object))
+{
+    for (size_t i = 0; i < r->n_members; i++) {
+        const struct rip_segment_member *other = &r->members[i];
+        if (other == m || !is_living(other) || !uses(other, m->waits_for))
+            continue;
+        fputs(verb, stdout);
+        print_member(other);
+        verb = ", ";
+    }
+}
 
 static void print_wait(const struct rip_segment_report *r,
                        const struct rip_segment_member *m)
@@ -78,16 +136,14 @@ static void print_wait(const struct rip_segment_report *r,
     print_object(o);
     printf(", ");
     print_age(m->waits_since);
-    if (o->holder >= 0) {
+    if (o->holder >= 0 && &r->members[o->holder] != m) {
         printf(" now; held by ");
         print_member(&r->members[o->holder]);
     }
+    print_users(r, m, "; read by ", reads);
+    print_users(r, m, "; other parties: ", is_party);
+    print_users(r, m, "; permits: ", has_permits);
     putchar('\n');
-}
-
-static bool is_living(const struct rip_segment_member *m)
-{
-    return m->state == RIP_MEMBER_ALIVE || m->state == RIP_MEMBER_STOPPED;
 }
 
 static void print_living(const struct rip_segment_report *r)
@@ -101,7 +157,10 @@ static void print_living(const struct rip_segment_report *r)
         printf(", for ");
         print_age(m->joined);
         puts(m->state == RIP_MEMBER_STOPPED ? ", stopped" : "");
-        print_held(r, m, "    holds ");
+        print_list(r, "    holds ", m->holds, m->n_holds);
+        print_list(r, "    reads ", m->reads, m->n_reads);
+        print_list(r, "    is a party of ", m->party_of, m->n_party_of);
+        print_permits(r, m, "has");
         if (m->waits_for >= 0)
             print_wait(r, m);
     }
@@ -125,7 +184,10 @@ static void print_dead(const struct rip_segment_report *r)
             printf(" ago");
         }
         putchar('\n');
-        print_held(r, m, "    held ");
+        print_list(r, "    held ", m->holds, m->n_holds);
+        print_list(r, "    read ", m->reads, m->n_reads);
+        print_list(r, "    was a party of ", m->party_of, m->n_party_of);
+        print_permits(r, m, "had");
     }
 }
 
@@ -171,7 +233,8 @@ void inspect_print(const struct rip_segment_report *r)
     print_size(r->stats.size);
     puts(" allocated");
     if (r->stats.damaged)
-        printf("damage was found %" PRIu64 " times\n", r->stats.damaged);
+        printf("damage was found %" PRIu64 " time%s\n", r->stats.damaged,
+               r->stats.damaged == 1 ? "" : "s");
     for (unsigned i = 1; i <= r->cycles; i++)
         print_circle(r, i);
     if (r->stats.members > 0)

@@ -285,12 +285,22 @@ enum rip_member_state {
                            returned */
 };
 
-/* An object that somebody holds, waits for, or has named. */
+/* An object that somebody uses or has named. Who it is, the members tell; here
+ * those count that live. */
 struct rip_segment_object {
     uint64_t offset;  /* where it is: in bytes from the segment's begin */
     const char *name; /* "": it has none */
     int holder;       /* which of the members has it locked; -1: nobody */
     unsigned waiting; /* how many members wait for it */
+    unsigned readers; /* of a reader-writer lock: how many have it to read */
+    unsigned parties; /* of a barrier or latch: how many parties it has */
+    unsigned permits; /* of a semaphore: how many are taken, by anyone */
+};
+
+/* Permits that a member has taken, and not given back. */
+struct rip_segment_permits {
+    int object; /* which of the objects */
+    unsigned count;
 };
 
 /* A thread that uses the segment, or did. */
@@ -306,6 +316,13 @@ struct rip_segment_member {
     const int *holds; /* which of the objects it has locked, or had when it
                          died: 32 at most, some may be missing */
     size_t n_holds;
+    const int *reads; /* which it reads, or did when it died */
+    size_t n_reads;
+    const int *party_of; /* which barriers and latches it is a party of, or was
+                            when it died */
+    size_t n_party_of;
+    const struct rip_segment_permits *permits;
+    size_t n_permits;
     unsigned cycle; /* > 0: members with this number wait for each other in a
                        circle, and none of them can go on */
 };
@@ -322,8 +339,9 @@ struct rip_segment_report {
 };
 
 /*
- * A picture of a segment: who its members are, what they hold and wait for,
- * who has died, and who waits in a circle. It is read without any lock, and
+ * A picture of a segment: who its members are, what they hold, read, are a
+ * party of and wait for, how many permits they have, who has died, and who
+ * waits in a circle. It is read without any lock, and
  * without becoming a member, so it works whatever state the others are in; a
  * member that is just acquiring something may be shown as waiting and holding.
  * A dead member is shown until its place is taken by another.

@@ -370,15 +370,22 @@ int rip__count_take(struct rip__me *me, struct rip__count *c, bool slept,
 
 /* ---- giving ----------------------------------------------------------- */
 
+unsigned rip__count_recorded(uint64_t s, uint64_t word, uint32_t slot,
+                             uint32_t index)
+{
+    const struct place p = { NULL, slot, index };
+    if (phase_of(s) != IDLE && is_decided(word, &p, s))
+        s = outcome(s, kind_of(word) == DONE);
+    return count_of(s);
+}
+
 /* How many a record held when the word was the one looked at. */
 static unsigned holds(const struct look *l, const struct place *p)
 {
     uint64_t s = rip__load(&p->at->state);
     if (rip__load(&p->at->key) != l->key)
         return 0;
-    if (phase_of(s) != IDLE && is_decided(l->word, p, s))
-        s = outcome(s, kind_of(l->word) == DONE);
-    return count_of(s);
+    return rip__count_recorded(s, l->word, p->slot, p->index);
 }
 
 /* Whether the slot holds any; where, in l->place. */

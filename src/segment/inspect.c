@@ -20,6 +20,8 @@
 struct words { /* of a member */
     char name[RIP__NAME], program[32];
     int holds[RIP__HELD];
+    int marks[RIP__MARKS]; /* what it reads first, what it is a party of last */
+    struct rip_segment_permits permits[RIP__RECORDS];
 };
 
 struct report {
@@ -41,7 +43,8 @@ struct copy {
     unsigned char *slots;
     uint64_t *keys; /* of all objects that are to be told of, ascending */
     size_t n_keys;
-    uint32_t *order; /* the slots to be told of, the first to join first */
+    uint32_t *order;  /* the slots to be told of, the first to join first */
+    uint32_t *places; /* where in that a slot stands */
     size_t n_members;
 };
 
@@ -50,6 +53,7 @@ static void copy_done(struct copy *c)
     rip__free(c->slots);
     rip__free(c->keys);
     rip__free(c->order);
+    rip__free(c->places);
 }
 
 static const struct rip__slot *slot_of(const struct copy *c, uint32_t i)
@@ -85,6 +89,9 @@ static int read_all(const struct copy *c, void *buf, size_t len, size_t at)
     return 0;
 }
 
+/* So many objects a slot can name. */
+enum { KEYS = 1 + RIP__HELD + RIP__MARKS + RIP__RECORDS };
+
 static int read_tables(struct copy *c, struct report *r)
 {
     const struct rip__layout *l = &c->layout;
@@ -95,10 +102,11 @@ static int read_tables(struct copy *c, struct report *r)
     c->same_pids = roll->pid_namespace == rip__os_pid_namespace();
     c->slots = rip__alloc_array(c->n_slots, l->page);
     c->order = rip__alloc_array(c->n_slots, sizeof *c->order);
-    c->keys = rip__alloc_array(
-        c->n_slots * (size_t)(1 + RIP__HELD) + c->n_names, sizeof *c->keys);
+    c->places = rip__alloc_array(c->n_slots, sizeof *c->places);
+    c->keys = rip__alloc_array(c->n_slots * (size_t)KEYS + c->n_names,
+                               sizeof *c->keys);
     r->names = rip__alloc_array(c->n_names, sizeof *r->names);
-    if (!c->slots || !c->order || !c->keys || !r->names)
+    if (!c->slots || !c->order || !c->places || !c->keys || !r->names)
         return -ENOMEM;
     int e = read_all(c, c->slots, c->n_slots * l->page, 0);
     if (e == 0)
@@ -120,6 +128,23 @@ static int compare_keys(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* The object of a record: {key:48, incarnation:16}. */
+static uint64_t record_key(const struct rip__record *r)
+{
+    return r->key & (((uint64_t)1 << 48) - 1);
+}
+
+static void add_marked(struct copy *c, const struct rip__slot *slot)
+{
+    for (unsigned k = 0; k < RIP__MARKS && k < slot->n_marks; k++) {
+        enum rip__mark_kind kind;
+        uint64_t key;
+        unsigned incarnation;
+        if (rip__mark_read(slot->marks[k], &kind, &key, &incarnation))
+            add_key(c, key);
+    }
+}
+
 static void collect_objects(struct copy *c, const struct report *r)
 {
     size_t n = 0;
@@ -128,6 +153,10 @@ static void collect_objects(struct copy *c, const struct report *r)
         add_key(c, slot->wait);
         for (unsigned k = 0; k < RIP__HELD; k++)
             add_key(c, slot->held[k]);
+        add_marked(c, slot);
+        for (unsigned k = 0; k < RIP__RECORDS; k++)
+            if (slot->records[k].state >> 38) /* it counts, or is about to */
+                add_key(c, record_key(&slot->records[k]));
     }
     for (uint32_t i = 0; i < c->n_names; i++)
         add_key(c, r->names[i].key);
@@ -161,6 +190,8 @@ static void collect_members(struct copy *c)
             c->order[at] = c->order[at - 1];
         c->order[at] = i;
     }
+    for (size_t i = 0; i < c->n_members; i++)
+        c->places[c->order[i]] = (uint32_t)i;
 }
 
 /* ---- members ---------------------------------------------------------- */
@@ -202,6 +233,66 @@ static void name_program(const struct rip_segment_member *m, char *text,
     text[strcspn(text, "\n")] = 0;
 }
 
+static bool has(const int *objects, size_t n, int object)
+{
+    while (n > 0 && objects[n - 1] != object)
+        n--;
+    return n > 0;
+}
+
+/* Whether a mark of a party is about the object that stands there now. */
+static bool is_present(const struct copy *c, uint64_t key, unsigned incarnation)
+{
+    struct rip__fellowship f;
+    return read_all(c, &f, sizeof f, key) == 0 &&
+           (f.incarnation & RIP__INCARNATIONS) == incarnation;
+}
+
+/* Who reads twice has two marks. */
+static void tell_marks(struct rip_segment_member *m, struct words *w,
+                       const struct copy *c, const struct rip__slot *slot)
+{
+    int *parties = w->marks + RIP__MARKS;
+    for (unsigned k = 0; k < RIP__MARKS && k < slot->n_marks; k++) {
+        enum rip__mark_kind kind;
+        uint64_t key;
+        unsigned incarnation;
+        if (!rip__mark_read(slot->marks[k], &kind, &key, &incarnation))
+            continue;
+        int object = object_of(c, key);
+        if (object < 0)
+            continue;
+        if (kind == RIP__READS && !has(w->marks, m->n_reads, object))
+            w->marks[m->n_reads++] = object;
+        if ((kind == RIP__PARTY || kind == RIP__PLEDGED) &&
+            !has(parties, m->n_party_of, object) &&
+            is_present(c, key, incarnation)) {
+            *--parties = object;
+            m->n_party_of++;
+        }
+    }
+    m->reads = w->marks;
+    m->party_of = parties;
+}
+
+static void tell_permits(struct rip_segment_member *m, struct words *w,
+                         const struct copy *c, uint32_t i)
+{
+    for (uint32_t k = 0; k < RIP__RECORDS; k++) {
+        const struct rip__record *r = &slot_of(c, i)->records[k];
+        struct rip__count now;
+        int object = r->state >> 38 ? object_of(c, record_key(r)) : -1;
+        if (object < 0 || read_all(c, &now, sizeof now, record_key(r)) < 0 ||
+            (now.incarnation & 0xffff) != r->key >> 48)
+            continue;
+        unsigned count = rip__count_recorded(r->state, now.word, i, k);
+        if (count > 0)
+            w->permits[m->n_permits++] =
+                (struct rip_segment_permits){ object, count };
+    }
+    m->permits = w->permits;
+}
+
 static void tell_member(struct rip_segment_member *m, struct words *w,
                         const struct copy *c, uint32_t i)
 {
@@ -229,17 +320,11 @@ static void tell_member(struct rip_segment_member *m, struct words *w,
         if (object >= 0)
             w->holds[m->n_holds++] = object;
     }
+    tell_marks(m, w, c, slot);
+    tell_permits(m, w, c, i);
 }
 
 /* ---- objects ---------------------------------------------------------- */
-
-static bool does_hold(const struct rip_segment_member *m, int object)
-{
-    for (size_t i = 0; i < m->n_holds; i++)
-        if (m->holds[i] == object)
-            return true;
-    return false;
-}
 
 /* Its word names the holder, if it is a lock: of those who say that they hold
  * it, the one that it names does. */
@@ -248,13 +333,16 @@ static int holder_of(const struct copy *c, const struct report *r, int object)
     uint64_t word;
     if (read_all(c, &word, sizeof word, c->keys[object]) < 0)
         return -1;
-    for (size_t i = 0; i < c->n_members; i++) {
-        uint64_t claim = slot_of(c, c->order[i])->claim;
-        uint64_t who = rip__identity(rip__generation(claim), c->order[i]);
-        if (rip__who(word) == who && does_hold(&r->members[i], object))
-            return (int)i;
-    }
-    return -1;
+    uint32_t slot = rip__slot_of(word);
+    if (slot == 0 || slot >= c->n_slots)
+        return -1;
+    uint32_t i = c->places[slot];
+    uint64_t claim = slot_of(c, slot)->claim;
+    uint64_t who = rip__identity(rip__generation(claim), slot);
+    bool holds = rip__who(word) == who && i < c->n_members &&
+                 c->order[i] == slot &&
+                 has(r->members[i].holds, r->members[i].n_holds, object);
+    return holds ? (int)i : -1;
 }
 
 static const char *name_of(const struct copy *c, struct report *r, uint64_t key)
@@ -267,6 +355,21 @@ static const char *name_of(const struct copy *c, struct report *r, uint64_t key)
     return key == offsetof(struct rip__header, heap.lock) ? "(allocator)" : "";
 }
 
+static void count_uses(const struct report *r,
+                       const struct rip_segment_member *m)
+{
+    if (m->waits_for >= 0)
+        r->objects[m->waits_for].waiting++;
+    for (size_t i = 0; i < m->n_permits; i++)
+        r->objects[m->permits[i].object].permits += m->permits[i].count;
+    if (!is_living(m))
+        return;
+    for (size_t i = 0; i < m->n_reads; i++)
+        r->objects[m->reads[i]].readers++;
+    for (size_t i = 0; i < m->n_party_of; i++)
+        r->objects[m->party_of[i]].parties++;
+}
+
 static void tell_objects(const struct copy *c, struct report *r)
 {
     for (size_t i = 0; i < c->n_keys; i++)
@@ -276,8 +379,7 @@ static void tell_objects(const struct copy *c, struct report *r)
             .holder = holder_of(c, r, (int)i),
         };
     for (size_t i = 0; i < c->n_members; i++)
-        if (r->members[i].waits_for >= 0)
-            r->objects[r->members[i].waits_for].waiting++;
+        count_uses(r, &r->members[i]);
 }
 
 /* ---- circles ---------------------------------------------------------- */

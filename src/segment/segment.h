@@ -448,6 +448,11 @@ int rip__count_give(const struct rip__me *me, struct rip__count *c, unsigned n);
 size_t rip__count_holders(const struct rip__me *me, struct rip__count *c,
                           uint64_t *ret, size_t max);
 
+/* How many permits the record number `index` of a slot has, in a copy of it;
+ * `word` was the object's word before. */
+unsigned rip__count_recorded(uint64_t state, uint64_t word, uint32_t slot,
+                             uint32_t index);
+
 /* ---- the sweep -------------------------------------------------------- */
 
 /* Mends what is left by the dead of a domain. Cheap when there are none. */

@@ -35,6 +35,20 @@ dead:
     held "lock a"
 ...
 
+== what is read, joined and taken, and damage
+$ n=t-$$; segment_holder $n users ripstop inspect $n
+~ segment .*
+damage was found 1 time
+members:
+~   main \(.*
+    reads "table"
+    is a party of "start"
+    has 2 permits of "slots"
+~   writer \(.*
+    holds "table"
+~     waits for "table", .* s; read by main \(pid \d+, segment_holder\)
+...
+
 == names do not speak to the terminal
 $ n=t-$$; segment_holder $n evil ripstop inspect $n
 ~ segment .*
@@ -68,6 +82,24 @@ two alive 1 ['lock b']
 ['lock a', 'lock b']
 $ n=t-$$; segment_holder $n evil ripstop inspect --json $n | python3 -c 'import json, sys; print(ascii(json.load(sys.stdin)[0]["members"][0]["name"]))'
 '\x1b[31m"\n\xff'
+$ cat >show.py <<'END'
+> import json, sys
+> s, = json.load(sys.stdin)
+> m = s["members"][0]
+> def names(key): return [s["objects"][i]["name"] for i in m[key]]
+> print(names("holds"), names("reads"), names("party_of"))
+> print([(s["objects"][p["object"]]["name"], p["count"]) for p in m["permits"]])
+> for o in s["objects"]:
+>     print(o["name"], o["readers"], o["parties"], o["permits"])
+> END
+$ n=t-$$; segment_holder $n users ripstop inspect --json $n | python3 show.py
+[] ['table'] ['start']
+[('slots', 2)]
+lock a 0 0 0
+lock b 0 0 0
+table 1 0 0
+start 0 1 0
+slots 0 0 2
 $ ripstop inspect --json --pid $$
 []
 $ rm out show.py

@@ -284,6 +284,16 @@ static void name(struct acts *a)
 
 /* ---- reports ---------------------------------------------------------- */
 
+static void look_at_list(const struct rip_segment_report *r, const int *objects,
+                         size_t n, size_t most)
+{
+    CHECK_INT(n, <=, most);
+    for (size_t i = 0; i < n; i++) {
+        CHECK_INT(objects[i], >=, 0);
+        CHECK_INT(objects[i], <, r->n_objects);
+    }
+}
+
 static void look_at_member(const struct rip_segment_report *r,
                            const struct rip_segment_member *m)
 {
@@ -291,10 +301,12 @@ static void look_at_member(const struct rip_segment_report *r,
     CHECK_INT(strlen(m->program), <, 32);
     CHECK_INT(m->waits_for, >=, -1);
     CHECK_INT(m->waits_for, <, r->n_objects);
-    for (size_t i = 0; i < m->n_holds; i++) {
-        CHECK_INT(m->holds[i], >=, 0);
-        CHECK_INT(m->holds[i], <, r->n_objects);
-    }
+    look_at_list(r, m->holds, m->n_holds, RIP__HELD);
+    look_at_list(r, m->reads, m->n_reads, RIP__MARKS);
+    look_at_list(r, m->party_of, m->n_party_of, RIP__MARKS - m->n_reads);
+    CHECK_INT(m->n_permits, <=, RIP__RECORDS);
+    for (size_t i = 0; i < m->n_permits; i++)
+        look_at_list(r, &m->permits[i].object, 1, 1);
 }
 
 static void inspect(struct acts *a)

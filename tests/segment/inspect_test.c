@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include <ripstop/barrier.h>
+#include <ripstop/latch.h>
 #include <ripstop/lock.h>
+#include <ripstop/rwlock.h>
 #include <ripstop/segment.h>
+#include <ripstop/sem.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -368,5 +372,160 @@ TEST_WITH(scribbled_slots_do_no_harm, .deadline = 60)
         rip_segment_report_free(r);
     }
     CHECK_INT(told, >, n / 2);
+    tear_down();
+}
+
+/* ---- what is not held by one alone ------------------------------------ */
+
+struct crowd {
+    rip_rwlock rwlock;
+    rip_barrier barrier;
+    rip_latch latch;
+    rip_sem permits;
+    int ready;
+};
+static struct crowd *crowd;
+
+static void set_up_crowd(void)
+{
+    set_up();
+    crowd = rip_shared_alloc(segment, sizeof *crowd);
+    CHECK(crowd != NULL);
+    rip_barrier_init(&crowd->barrier, 3);
+    rip_latch_init(&crowd->latch, 3);
+    rip_sem_init(&crowd->permits, 5, 5);
+}
+
+static void tear_down_crowd(void)
+{
+    rip_shared_free(segment, crowd);
+    tear_down();
+}
+
+/* A child that has so many permits, and one of each of the others. */
+static pid_t start_user(const char *name, unsigned permits)
+{
+    int before = crowd->ready;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(rip_segment_name_me(segment, name));
+        CHECK_OK(rip_rwlock_read(&crowd->rwlock, RIP_NOW));
+        CHECK_OK(rip_rwlock_read(&crowd->rwlock, RIP_NOW));
+        CHECK_OK(rip_barrier_join(&crowd->barrier));
+        CHECK_OK(rip_latch_join(&crowd->latch));
+        while (permits-- > 0)
+            CHECK_OK(rip_sem_acquire(&crowd->permits, RIP_NOW));
+        __atomic_add_fetch(&crowd->ready, 1, __ATOMIC_SEQ_CST);
+        for (;;)
+            pause();
+    }
+    while (__atomic_load_n(&crowd->ready, __ATOMIC_SEQ_CST) == before)
+        sched_yield();
+    return pid;
+}
+
+static uint64_t offset_of(const void *object)
+{
+    return (uint64_t)((const unsigned char *)object - segment->base);
+}
+
+static const struct rip_segment_object *object_of(
+    const struct rip_segment_report *r, const void *object)
+{
+    for (size_t i = 0; i < r->n_objects; i++)
+        if (r->objects[i].offset == offset_of(object))
+            return &r->objects[i];
+    FAIL("an object is missing");
+}
+
+static void check_user(const struct rip_segment_report *r, const char *name,
+                       unsigned permits)
+{
+    const struct rip_segment_member *m = find(r, name);
+    CHECK_INT(m->n_reads, ==, 1);
+    CHECK(object_at(r, m->reads[0]) == object_of(r, &crowd->rwlock));
+    CHECK_INT(m->n_party_of, ==, 2);
+    CHECK(object_at(r, m->party_of[1]) == object_of(r, &crowd->barrier));
+    CHECK(object_at(r, m->party_of[0]) == object_of(r, &crowd->latch));
+    CHECK_INT(m->n_permits, ==, permits > 0);
+    if (permits > 0) {
+        const struct rip_segment_permits *p = &m->permits[0];
+        CHECK(object_at(r, p->object) == object_of(r, &crowd->permits));
+        CHECK_INT(p->count, ==, permits);
+    }
+}
+
+static void check_uses(const struct rip_segment_report *r, unsigned users,
+                       unsigned permits)
+{
+    CHECK_INT(object_of(r, &crowd->rwlock)->readers, ==, users);
+    CHECK_INT(object_of(r, &crowd->rwlock)->holder, ==, -1);
+    CHECK_INT(object_of(r, &crowd->barrier)->parties, ==, users);
+    CHECK_INT(object_of(r, &crowd->latch)->parties, ==, users);
+    CHECK_INT(object_of(r, &crowd->permits)->permits, ==, permits);
+}
+
+TEST(it_tells_who_reads_is_a_party_and_has_permits)
+{
+    set_up_crowd();
+    CHECK_OK(rip_segment_name(segment, &crowd->permits, "permits"));
+    pid_t one = start_user("one", 3);
+    pid_t two = start_user("two", 1);
+    struct rip_segment_report *r = report_now();
+    check_user(r, "one", 3);
+    check_user(r, "two", 1);
+    check_uses(r, 2, 4);
+    rip_segment_report_free(r);
+    end(one); /* its permits come back, its marks are told of */
+    rip__sweep(segment->domain);
+    r = report_now();
+    check_user(r, "one", 0);
+    CHECK_INT(find(r, "one")->state, ==, RIP_MEMBER_DEAD);
+    check_user(r, "two", 1);
+    check_uses(r, 1, 1);
+    rip_segment_report_free(r);
+    end(two);
+    tear_down_crowd();
+}
+
+/* What was at that address before is another object. */
+TEST(marks_of_an_earlier_object_are_not_told)
+{
+    set_up_crowd();
+    pid_t one = start_user("one", 1);
+    rip_barrier_reset(&crowd->barrier);
+    rip_latch_init(&crowd->latch, 3);
+    rip_sem_init(&crowd->permits, 5, 5);
+    struct rip_segment_report *r = report_now();
+    const struct rip_segment_member *m = find(r, "one");
+    CHECK_INT(m->n_reads, ==, 1);
+    CHECK_INT(m->n_party_of, ==, 0);
+    CHECK_INT(m->n_permits, ==, 0);
+    rip_segment_report_free(r);
+    end(one);
+    tear_down_crowd();
+}
+
+TEST(damage_is_counted)
+{
+    struct rip_segment_report *r;
+    struct rip_segment_stats s;
+    set_up();
+    r = report_now();
+    CHECK_INT(r->stats.damaged, ==, 0);
+    rip_segment_report_free(r);
+    void *p = rip_shared_alloc(segment, 100);
+    rip_shared_free(segment, p);
+    rip_shared_free(segment, p);
+    rip_lock_release(&shared->a);
+    r = report_now();
+    CHECK_INT(r->stats.damaged, ==, 2);
+    rip_segment_report_free(r);
+    rip_segment_stats(segment, &s);
+    CHECK_INT(s.damaged, ==, 2);
+    CHECK_ERR(rip_lock_acquire(&shared->a, RIP_NOW), -EBADMSG);
+    r = report_now();
+    CHECK_INT(r->stats.damaged, ==, 2);
+    rip_segment_report_free(r);
     tear_down();
 }

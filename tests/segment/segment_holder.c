@@ -7,11 +7,16 @@
  *     plain   one member, and an object with a name
  *     circle  two processes that wait for each other
  *     dead    a process that was killed while it held a lock
+ *     users   a member that reads, is a party and has permits, and has freed
+ *             something twice; and one that waits for it to read no more
  *     evil    a member whose name speaks to terminals
  */
 
+#include <ripstop/barrier.h>
 #include <ripstop/lock.h>
+#include <ripstop/rwlock.h>
 #include <ripstop/segment.h>
+#include <ripstop/sem.h>
 
 #include <sched.h>
 #include <signal.h>
@@ -23,6 +28,9 @@
 
 struct shared {
     rip_lock a, b;
+    rip_rwlock rwlock;
+    rip_barrier barrier;
+    rip_sem permits;
     unsigned ready;
 };
 
@@ -40,7 +48,7 @@ static void acquire(rip_lock *l)
         trouble();
 }
 
-static bool is_waiting(void)
+static bool are_waiting(unsigned wanted)
 {
     struct rip_segment_report *r;
     unsigned n = 0;
@@ -49,7 +57,7 @@ static bool is_waiting(void)
     for (size_t i = 0; i < r->n_objects; i++)
         n += r->objects[i].waiting;
     rip_segment_report_free(r);
-    return n == 2;
+    return n == wanted;
 }
 
 static pid_t start(const char *name, rip_lock *held, rip_lock *wanted)
@@ -96,11 +104,52 @@ static int run_in_circle(char **argv)
 {
     pid_t one = start("one", &shared->a, &shared->b);
     pid_t two = start("two", &shared->b, &shared->a);
-    while (!is_waiting())
+    while (!are_waiting(2))
         sched_yield();
     int status = run(argv);
     end(one);
     end(two);
+    return status;
+}
+
+static void call(const void *object, const char *text)
+{
+    if (rip_segment_name(segment, object, text) < 0)
+        trouble();
+}
+
+static void use_all(void)
+{
+    void *p = rip_shared_alloc(segment, 100);
+    rip_barrier_init(&shared->barrier, 2);
+    rip_sem_init(&shared->permits, 3, 3);
+    call(&shared->rwlock, "table");
+    call(&shared->barrier, "start");
+    call(&shared->permits, "slots");
+    if (rip_rwlock_read(&shared->rwlock, RIP_NOW) < 0 ||
+        rip_barrier_join(&shared->barrier) < 0 ||
+        rip_sem_acquire(&shared->permits, RIP_NOW) < 0 ||
+        rip_sem_acquire(&shared->permits, RIP_NOW) < 0)
+        trouble();
+    rip_shared_free(segment, p);
+    rip_shared_free(segment, p);
+}
+
+static int run_with_a_writer(char **argv)
+{
+    use_all();
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (rip_segment_name_me(segment, "writer") < 0 ||
+            rip_rwlock_write(&shared->rwlock, RIP_FOREVER) < 0)
+            trouble();
+        _exit(0);
+    }
+    while (!are_waiting(1))
+        sched_yield();
+    int status = run(argv);
+    end(pid);
     return status;
 }
 
@@ -114,9 +163,8 @@ static void set_up(const char *name)
         rip_segment_name_me(segment, "main") < 0)
         trouble();
     shared = p;
-    if (rip_segment_name(segment, &shared->a, "lock a") < 0 ||
-        rip_segment_name(segment, &shared->b, "lock b") < 0)
-        trouble();
+    call(&shared->a, "lock a");
+    call(&shared->b, "lock b");
 }
 
 int main(int argc, char **argv)
@@ -128,6 +176,8 @@ int main(int argc, char **argv)
         return run_in_circle(argv + 3);
     if (strcmp(argv[2], "dead") == 0)
         end(start("victim", &shared->a, NULL));
+    if (strcmp(argv[2], "users") == 0)
+        return run_with_a_writer(argv + 3);
     if (strcmp(argv[2], "evil") == 0 &&
         rip_segment_name_me(segment, "\x1b[31m\"\n\xff") < 0)
         trouble();
