@@ -129,17 +129,17 @@ static void try_state(enum state state)
     spoilt_end();
 }
 
-TEST_WITH(what_changes_between_two_looks_does_no_harm, .deadline = 60)
+TEST_WITH(what_changes_between_two_looks_does_no_harm, .deadline = 240)
 {
     try_state(FREE);
 }
 
-TEST_WITH(nor_where_one_has_taken_everything, .deadline = 60)
+TEST_WITH(nor_where_one_has_taken_everything, .deadline = 240)
 {
     try_state(TAKEN);
 }
 
-TEST_WITH(nor_where_there_is_a_writer, .deadline = 60)
+TEST_WITH(nor_where_there_is_a_writer, .deadline = 240)
 {
     try_state(WRITTEN);
 }

@@ -241,7 +241,7 @@ static void play(unsigned seed)
     segment = rip_segment_close(segment);
 }
 
-TEST_WITH(members_work_while_one_scribbles, .deadline = 90)
+TEST_WITH(members_work_while_one_scribbles, .deadline = 240)
 {
     const char *asked = getenv("RIPSTOP_SCRIBBLE");
     int n = asked ? 1 : harness_rounds(4);
