@@ -4,8 +4,15 @@
 # one with every processor busy, so that what happens rarely gets its chance.
 # Tests of that make more rounds than usual (RIPSTOP_TEST_LONG).
 # Adds what was done to docs/proofs.md.
+#
+# ./dev prove matrix: the kill sweep, and beside it what the same kills do to
+# the objects of libc and of Python, as a table: in docs/crash-safety.md.
 
 dev_prove() {
+  if [ "${1:-}" = matrix ]; then
+    prove_matrix
+    return
+  fi
   times=${1:-100}
   case $times in
   *[!0-9]* | 0* | 1) die "prove wants a number of times from 2, not $times" ;;
@@ -26,6 +33,13 @@ dev_prove() {
   say "$all_passed passed, $all_failed failed"
   [ "$all_failed" -eq 0 ] ||
     die 'the output of the runs that failed is in build-test/proof/'
+}
+
+prove_matrix() {
+  need python3:python3
+  . tools/test.sh
+  build_tests
+  python3 tests/kill/matrix.py "$test_folder" docs/crash-safety.md
 }
 
 all_passed=0
