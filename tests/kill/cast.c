@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -88,8 +89,10 @@ void cast_arm(unsigned who, enum kill_act act, uint32_t at)
 /* A new process begins with an empty seat, but for what it is armed with. */
 static void seat_anew(struct kill_seat *s)
 {
-    s->pid = 0;
+    s->pid = s->tid = 0;
+    s->way = KILL_PROCESS;
     s->complaint[0] = '\0';
+    atomic_store(&s->ended, 0);
     atomic_store(&s->in_wait, 0);
     atomic_store(&s->lost, 0);
     atomic_store(&s->failed, 0);
@@ -131,10 +134,10 @@ _Noreturn static void stay(struct kill_seat *s)
         pause();
 }
 
-_Noreturn static void be_victim(struct kill_seat *s,
-                                const struct kill_operation *op, void *object)
+_Noreturn static void do_operation(struct kill_seat *s,
+                                   const struct kill_operation *op,
+                                   void *object)
 {
-    be(s);
     look_again_after(LOOK_VICTIM);
     if (op->before != NULL)
         op->before(object);
@@ -156,10 +159,83 @@ void cast_fork(unsigned who, const struct kill_operation *op, void *object)
     pid_t pid;
     seat_anew(s);
     pid = fork();
-    if (pid == 0)
-        be_victim(s, op, object);
+    if (pid == 0) {
+        be(s);
+        do_operation(s, op, object);
+    }
     s->pid = pid;
 }
+
+/* ---- one thread of two ------------------------------------------------ */
+
+/* Of this process. */
+static const struct kill_operation *own_operation;
+static pthread_t doomed;
+
+static void on_end(int sig)
+{
+    (void)sig;
+    kill_end_thread();
+}
+
+static void *be_doomed(void *arg)
+{
+    struct kill_seat *s = arg;
+    s->tid = (pid_t)KILL_SYS(SYS_gettid);
+    do_operation(s, own_operation, s->object);
+}
+
+static void *be_sibling(void *arg)
+{
+    struct kill_seat *s = arg;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pthread_join(doomed, NULL);
+    atomic_store(&s->ended, 1);
+    kill_pause(s);
+    look_again_after(LOOK_WORKER);
+    s->fn(s->object);
+    stay(s);
+}
+
+static void start_thread(pthread_t *t, void *(*fn)(void *), struct kill_seat *s)
+{
+    if (pthread_create(t, NULL, fn, s) != 0)
+        kill_fail("no thread");
+}
+
+_Noreturn static void be_two(struct kill_seat *s)
+{
+    pthread_t sibling;
+    be(s);
+    signal(SIGUSR1, on_end);
+    doomed = pthread_self();
+    if (s->way == KILL_LEADER) {
+        start_thread(&sibling, be_sibling, s);
+        be_doomed(s);
+    } else {
+        start_thread(&doomed, be_doomed, s);
+        be_sibling(s);
+    }
+    abort();
+}
+
+void cast_fork_thread(unsigned who, const struct kill_operation *op,
+                      void *object, enum kill_way way, kill_fn *sibling)
+{
+    struct kill_seat *s = &page->seat[who];
+    pid_t pid;
+    seat_anew(s);
+    s->way = way;
+    s->fn = sibling;
+    s->object = object;
+    own_operation = op;
+    pid = fork();
+    if (pid == 0)
+        be_two(s);
+    s->pid = pid;
+}
+
+/* ---- workers ---------------------------------------------------------- */
 
 _Noreturn static void be_worker(struct kill_seat *s)
 {
@@ -277,6 +353,8 @@ static enum kill_seen look(struct kill_seat *s, unsigned mask)
         return SEEN_FAILED;
     if (atomic_load(&s->lost))
         return SEEN_LOST;
+    if ((mask & SEEN_DEAD) && atomic_load(&s->ended))
+        return SEEN_DEAD;
     if ((mask & SEEN_DONE) && is_done(s))
         return SEEN_DONE;
     if ((mask & SEEN_PAUSED) && atomic_load(&s->paused))
@@ -317,6 +395,12 @@ enum kill_seen cast_await(unsigned who, unsigned mask)
 void cast_kill(unsigned who)
 {
     kill(page->seat[who].pid, SIGKILL);
+}
+
+void cast_kill_thread(unsigned who)
+{
+    const struct kill_seat *s = &page->seat[who];
+    KILL_SYS(SYS_tgkill, s->pid, s->tid, SIGUSR1);
 }
 
 void cast_reap(unsigned who)

@@ -26,7 +26,7 @@ enum {
 /* What a process can be seen to do: bits. */
 enum kill_seen {
     SEEN_DONE = 1,   /* it has carried out its order, or exited with 0 */
-    SEEN_DEAD = 2,   /* killed, and not reaped */
+    SEEN_DEAD = 2,   /* killed, and not reaped; or a thread, ended */
     SEEN_ASLEEP = 4, /* blocked in the kernel, in a call of the swept code */
     SEEN_PAUSED = 8,
     SEEN_STOPPED = 16,
@@ -51,6 +51,12 @@ void cast_arm(unsigned who, enum kill_act act, uint32_t at);
 /* Forks a process which does before, run (with points) and after. */
 void cast_fork(unsigned who, const struct kill_operation *op, void *object);
 
+/* The same, but a thread of it does that, and it is the thread that dies.
+ * Another one waits for that, and then, to be told by cast_continue(), to do
+ * `sibling`. */
+void cast_fork_thread(unsigned who, const struct kill_operation *op,
+                      void *object, enum kill_way way, kill_fn *sibling);
+
 /* Gives an order to a worker, who is made if there is none. */
 void cast_order(unsigned who, kill_fn *fn, void *object);
 
@@ -65,6 +71,8 @@ enum kill_seen cast_await(unsigned who, unsigned mask);
 char cast_state_of(pid_t pid);
 
 void cast_kill(unsigned who);
+/* Ends a thread that is asleep. */
+void cast_kill_thread(unsigned who);
 /* Takes the status of a dead one. */
 void cast_reap(unsigned who);
 void cast_continue(unsigned who); /* from a pause, or a stop */

@@ -73,6 +73,8 @@ struct kill_operation {
                               it is put into pairs; NULL: all without `alone` */
     uint32_t seeds;        /* it is swept with kill_seed() from 1 to so many */
     bool alone;            /* it is not the other one in pairs */
+    bool may_leave;        /* nobody misses a thread that ends in it of its own
+                              accord: they wait for it, and rightly so */
     bool is_broken;        /* a control: the sweep has to find it bad ... */
     const char *broken_in; /* ... in these modes (names, with spaces) */
 };
@@ -92,6 +94,12 @@ struct kill_object {
     kill_fn *audit;         /* one of them, when all is quiet; or NULL */
     kill_fn *while_stopped; /* a survivor, while the victim is stopped: that
                                nobody robs it. NULL: not tried */
+    kill_fn *sibling;       /* another thread of the victim's process, when the
+                               victim was a thread, and beside the survivors'
+                               check. NULL: not tried */
+    bool of_process;        /* what a thread took stays taken until its process
+                               has ended: there is no sibling then, and a
+                               survivor does while_stopped before that */
     const struct kill_operation *operations; /* up to one without a name */
 };
 

@@ -41,6 +41,10 @@ static bool is_wanted(const struct plan *p, const struct unit *u)
     if ((u->mode == MODE_STOPPED || u->mode == MODE_SLAIN) &&
         u->object->while_stopped == NULL)
         return false;
+    if (MODE_IS_THREAD(u->mode) && u->object->sibling == NULL)
+        return false;
+    if (u->mode == MODE_EXITS && u->op->may_leave)
+        return false;
     if (u->op->is_broken &&
         (!p->controls || !has_word(u->op->broken_in, mode_name[u->mode])))
         return false;

@@ -177,7 +177,7 @@ def sweep(words):
             "--bad=1"]
     words = words.split()
     words += ["*"] * (3 - len(words))
-    for mode in ("[rsz][elot]*", "*"): # the quick ones first
+    for mode in ("[elrstz][ehlotx]*", "*"): # the quick ones first
         more = words + [mode]
         done = run(*base, "--pair-shallow=29", *more)
         found = re.search(r"bad: kill-s\w+ (.*)\n\s*(.*)", done.stdout)

@@ -9,8 +9,8 @@
 #include <time.h>
 
 const char *const mode_name[MODES] = {
-    "reaped", "zombie", "reused", "stopped", "slain",
-    "pair",   "both",   "other",  "race",    "chain",
+    "reaped", "zombie", "reused", "stopped", "slain", "thread", "leader",
+    "exits",  "pair",   "both",   "other",   "race",  "chain",
 };
 
 int64_t play_slowest;
@@ -19,7 +19,7 @@ unsigned play_not_reused;
 static const struct unit *unit;
 static uint32_t point_a, point_b;
 static void *object;
-static bool has_let_go, is_behind;
+static bool has_let_go, is_behind, has_sibling;
 static int64_t died_at;
 
 static int64_t now(void)
@@ -192,10 +192,35 @@ static void let_go(void)
 
 enum { SEEN_ANY = SEEN_DONE | SEEN_DEAD | SEEN_PAUSED | SEEN_STOPPED };
 
+static enum kill_way way_of(enum kill_mode mode)
+{
+    switch (mode) {
+    case MODE_THREAD:
+        return KILL_THREAD;
+    case MODE_LEADER:
+        return KILL_LEADER;
+    case MODE_EXITS:
+        return KILL_RETURN;
+    default:
+        return KILL_PROCESS;
+    }
+}
+
 static bool is_at_its_point(unsigned who)
 {
     const struct kill_seat *s = cast_seat(who);
     return s->at != 0 && s->count == s->at;
+}
+
+static void end_asleep(unsigned who)
+{
+    if (!MODE_IS_THREAD(unit->mode)) {
+        end_by_kill(who);
+        return;
+    }
+    atomic_fetch_add(kill_dead, 1);
+    cast_kill_thread(who);
+    need(who, SEEN_DEAD | SEEN_DONE);
 }
 
 /* What a point does with one who is asleep: it cannot do it itself. */
@@ -203,7 +228,7 @@ static enum kill_seen act_asleep(unsigned who)
 {
     switch (cast_seat(who)->act) {
     case KILL_DIE:
-        end_by_kill(who);
+        end_asleep(who);
         return SEEN_DEAD;
     case KILL_STOP:
         kill(cast_seat(who)->pid, SIGSTOP);
@@ -240,13 +265,22 @@ static enum kill_seen follow_other(void)
     return seen;
 }
 
+static void fork_victim(void)
+{
+    if (MODE_IS_THREAD(unit->mode))
+        cast_fork_thread(SEAT_VICTIM, unit->op, object, way_of(unit->mode),
+                         unit->object->sibling);
+    else
+        cast_fork(SEAT_VICTIM, unit->op, object);
+}
+
 /* Who comes when the victim has done what it does before the points, comes
  * then. */
 static void start_victim(enum kill_act act, uint32_t at)
 {
     cast_arm(SEAT_VICTIM, act, at);
     cast_seat(SEAT_VICTIM)->waits_first = has_helper(KILL_AFTER);
-    cast_fork(SEAT_VICTIM, unit->op, object);
+    fork_victim();
     if (!has_helper(KILL_AFTER))
         return;
     need(SEAT_VICTIM, SEEN_PAUSED);
@@ -270,10 +304,14 @@ static void go_on(unsigned who)
 
 static void check(void)
 {
+    if (has_sibling)
+        cast_continue(SEAT_VICTIM);
     for (unsigned i = 0; i < KILL_SURVIVORS; i++)
         cast_order(SEAT_SURVIVOR + i, unit->object->check, object);
     for (unsigned i = 0; i < KILL_SURVIVORS; i++)
         need(SEAT_SURVIVOR + i, SEEN_DONE);
+    if (has_sibling)
+        need(SEAT_VICTIM, SEEN_DONE);
     cast_end_stayers();
     ask(SEAT_SURVIVOR, unit->object->audit);
 }
@@ -290,10 +328,24 @@ static void survive(void)
 
 /* ---- one victim ------------------------------------------------------- */
 
+/* Its process lives. */
+static void after_thread(void)
+{
+    has_sibling = !unit->object->of_process;
+    if (has_sibling)
+        return;
+    ask(SEAT_SURVIVOR, unit->object->while_stopped);
+    put_away(SEAT_VICTIM);
+}
+
 static void after_death(void)
 {
     pid_t pid = cast_seat(SEAT_VICTIM)->pid;
     died_at = now();
+    if (MODE_IS_THREAD(unit->mode)) {
+        after_thread();
+        return;
+    }
     if (unit->mode == MODE_ZOMBIE)
         return;
     cast_reap(SEAT_VICTIM);
@@ -426,7 +478,7 @@ enum verdict play(const struct unit *u, uint32_t at, uint32_t at2)
     kill_the_seed = u->seed;
     point_a = at;
     point_b = at2;
-    has_let_go = is_behind = false;
+    has_let_go = is_behind = has_sibling = false;
     died_at = 0;
     world_reset();
     each_helper(FIRST, enter);
@@ -446,7 +498,10 @@ static void join(unsigned who, const struct kill_helper *h)
 /* How many processes that were not there before live at once. */
 static unsigned newcomers(void)
 {
-    unsigned n = MODE_IS_PAIR(unit->mode) && unit->mode != MODE_PAIR ? 2 : 1;
+    unsigned n = 1;
+    if (MODE_IS_THREAD(unit->mode) ||
+        (MODE_IS_PAIR(unit->mode) && unit->mode != MODE_PAIR))
+        n = 2;
     for (unsigned i = 0; i < KILL_HELPERS; i++)
         n += unit->state->helpers[i].how == KILL_FALLS;
     return n;

@@ -14,6 +14,11 @@ enum kill_mode {
     MODE_STOPPED, /* stopped: nobody may rob it; then it goes on */
     MODE_SLAIN,   /* waits, as the stopped one does, and is killed then */
 
+    /* It is one thread of a process that goes on. */
+    MODE_THREAD, /* killed by itself */
+    MODE_LEADER, /* the same, and it is the first one of the process */
+    MODE_EXITS,  /* ends by itself, as by pthread_exit(3) */
+
     /* Two of them: A, the victim, and B. */
     MODE_PAIR,  /* A waits at i, B at j, A is killed, B goes on */
     MODE_BOTH,  /* the same, and both are killed */
@@ -22,7 +27,8 @@ enum kill_mode {
     MODE_CHAIN, /* A is killed at i; then B, who may find and mend that, at j */
     MODES
 };
-#define MODE_IS_PAIR(mode) ((mode) >= MODE_PAIR)
+#define MODE_IS_PAIR(mode)   ((mode) >= MODE_PAIR)
+#define MODE_IS_THREAD(mode) ((mode) >= MODE_THREAD && (mode) <= MODE_EXITS)
 
 extern const char *const mode_name[MODES];
 

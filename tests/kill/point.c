@@ -30,6 +30,8 @@ static void act(struct kill_seat *s)
     switch (s->act) {
     case KILL_DIE:
         atomic_fetch_add(kill_dead, 1);
+        if (s->way != KILL_PROCESS)
+            kill_end_thread();
         KILL_SYS(SYS_kill, self, SIGKILL);
         break;
     case KILL_STOP:
@@ -217,7 +219,8 @@ enum verdict drive_play(const struct unit *u, uint32_t at, uint32_t at2)
 bool drive_is_asleep(struct kill_seat *s)
 {
     uint32_t seen = atomic_load(&s->in_wait);
-    return seen % 2 == 1 && cast_state_of(s->pid) == 'S' &&
+    pid_t id = s->tid != 0 ? s->tid : s->pid;
+    return seen % 2 == 1 && cast_state_of(id) == 'S' &&
            atomic_load(&s->in_wait) == seen;
 }
 

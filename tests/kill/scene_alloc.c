@@ -92,5 +92,6 @@ const struct kill_object scene_alloc = {
     .settle = library_settle,
     .check = check,
     .audit = audit,
+    .sibling = check,
     .operations = operations,
 };

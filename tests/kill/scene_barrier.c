@@ -86,7 +86,14 @@ static const struct kill_operation barrier_operations[] = {
       .run = wait,
       .alone = true,
       .against = "sweep",
-      .states = { &partner, &first } },
+      .states = { &partner } },
+    { .name = "arrive",
+      .before = join_barrier,
+      .run = wait,
+      .alone = true,
+      .against = "sweep",
+      .may_leave = true,
+      .states = { &first } },
     { .name = "join",
       .before = library_join,
       .run = join_barrier,
@@ -108,6 +115,7 @@ const struct kill_object scene_barrier = {
     .check = check_barrier,
     .audit = audit_barrier,
     .while_stopped = not_broken,
+    .sibling = library_join,
     .operations = barrier_operations,
 };
 
@@ -191,5 +199,6 @@ const struct kill_object scene_latch = {
     .settle = library_settle,
     .check = check_latch,
     .while_stopped = library_sweep,
+    .sibling = library_sweep,
     .operations = latch_operations,
 };

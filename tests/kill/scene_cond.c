@@ -118,5 +118,6 @@ const struct kill_object scene_cond = {
     .settle = library_settle,
     .check = check,
     .while_stopped = timed,
+    .sibling = check,
     .operations = operations,
 };

@@ -99,5 +99,6 @@ const struct kill_object scene_event = {
     .check = check,
     .audit = audit,
     .while_stopped = set,
+    .sibling = check,
     .operations = operations,
 };

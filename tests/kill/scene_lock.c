@@ -120,6 +120,7 @@ struct scene {
         .check = id##_check,                                                 \
         .audit = id##_audit,                                                 \
         .while_stopped = id##_timed,                                         \
+        .sibling = id##_check,                                               \
         .operations = id##_operations,                                       \
     }
 

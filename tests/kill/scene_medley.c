@@ -201,5 +201,6 @@ const struct kill_object scene_medley = {
     .check = check,
     .audit = audit,
     .while_stopped = try_all,
+    .sibling = check,
     .operations = operations,
 };

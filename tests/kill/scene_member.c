@@ -85,5 +85,6 @@ const struct kill_object scene_member = {
     .check = check,
     .audit = library_none_lost,
     .while_stopped = library_sweep,
+    .sibling = check,
     .operations = operations,
 };

@@ -61,5 +61,6 @@ const struct kill_object scene_once = {
     .settle = library_settle,
     .check = check,
     .while_stopped = timed,
+    .sibling = check,
     .operations = operations,
 };

@@ -107,5 +107,6 @@ const struct kill_object scene_readers = {
     .settle = library_settle,
     .check = check,
     .while_stopped = try,
+    .sibling = check,
     .operations = operations,
 };

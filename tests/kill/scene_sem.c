@@ -150,6 +150,8 @@ const struct kill_object scene_permits = {
     .check = check,
     .audit = audit_permits,
     .while_stopped = no_robbing,
+    .sibling = library_join,
+    .of_process = true,
     .operations = permits_operations,
 };
 
@@ -221,5 +223,6 @@ const struct kill_object scene_signals = {
     .check = check_signals,
     .audit = audit_signals,
     .while_stopped = give_and_try,
+    .sibling = check_signals,
     .operations = signals_operations,
 };

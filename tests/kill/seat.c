@@ -4,6 +4,7 @@
 
 #include <linux/futex.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -48,6 +49,18 @@ void kill_pause(struct kill_seat *s)
     while (atomic_load(&s->go) == 0)
         KILL_SYS(SYS_futex, &s->go, FUTEX_WAIT, 0);
     atomic_store(&s->paused, 0);
+}
+
+_Noreturn void kill_end_thread(void)
+{
+    struct kill_seat *s = kill_seat;
+    s->counts = false;
+    if (atomic_load(&s->in_wait) % 2 == 1)
+        atomic_fetch_add(&s->in_wait, 1); /* it does not come back */
+    if (s->way == KILL_RETURN)
+        pthread_exit(NULL);
+    for (;;)
+        KILL_SYS(SYS_exit, 0);
 }
 
 /* ---- system calls ----------------------------------------------------- */

@@ -16,9 +16,19 @@
 
 enum kill_act { KILL_GO_ON, KILL_DIE, KILL_STOP, KILL_PAUSE };
 
+/* Who dies: the process, or one thread of it, beside which another waits. */
+enum kill_way {
+    KILL_PROCESS,
+    KILL_THREAD, /* it is gone all at once, as by exit(2) */
+    KILL_LEADER, /* the same, and its number is that of the process */
+    KILL_RETURN, /* as by pthread_exit(3): its destructors run */
+};
+
 struct kill_seat {
     pid_t pid; /* 0: nobody */
+    pid_t tid; /* of a thread that is to die; else 0 */
     unsigned who;
+    enum kill_way way;
 
     /* The points. */
     bool counts;
@@ -32,6 +42,7 @@ struct kill_seat {
      * phase it is in. */
     _Atomic uint32_t in_wait;
     _Atomic uint32_t paused, lost, failed;
+    _Atomic uint32_t ended; /* the thread, and not its process */
     _Atomic uint32_t go;    /* a futex: ends the pause */
     _Atomic uint32_t order; /* a futex: the number of the last order, */
     _Atomic uint32_t done;  /*   and of the last that was carried out */
@@ -60,6 +71,9 @@ void kill_event(void);
 
 /* A pause, by the process itself: until it is told to go on. */
 void kill_pause(struct kill_seat *s);
+
+/* Ends the calling thread in the way that its seat says. */
+_Noreturn void kill_end_thread(void);
 
 /* What is shared: see kill_share(). */
 enum { KILL_RANGES = 8 };
