@@ -128,6 +128,9 @@ MUTANTS = [
     ("permit-given-twice", "src/segment/count.c",
      "        n = 0;\n    return state(n, IDLE, s);",
      "        (void)n;\n    return state(n, IDLE, s);", "permits"),
+    ("permits-die-with-their-thread", "src/segment/life.c",
+     "return rip__os_process_is_gone(&t);",
+     "return rip__os_thread_is_gone(&t);", "permits"),
     ("permit-intent-counts-as-done", "src/segment/count.c",
      "    l->base = outcome(s, kind_of(l->word) == DONE);\n"
      "    if (is_decided(l->word, p, s))\n        return true;",

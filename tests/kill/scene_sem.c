@@ -49,9 +49,10 @@ static void visible_cycle(void *o)
 {
     struct scene *s = o;
     acquire(o);
-    s->inside = 1; /* each store is a point at which it may be killed */
-    /* cppcheck-suppress redundantAssignment */
-    s->inside = 0;
+    /* Each store is a point at which it may be killed, for which the compiler
+     * has to leave both. */
+    __atomic_store_n(&s->inside, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->inside, 0, __ATOMIC_SEQ_CST);
     release(o);
 }
 
