@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "cast.h"
+#include "os/os.h"
 
 rip_segment *library_segment;
 
@@ -13,11 +14,17 @@ static unsigned *free_at_first;
 
 const struct kill_state library_fresh = { .name = "fresh" };
 
-void library_memory(size_t size, struct kill_memory *ret)
+void library_try_kernel(void)
 {
-    struct rip_segment_options small = { .size = 65536, .members = 12 };
+    (void)rip__os_life_distance();
+}
+
+static void make_memory(size_t segment, size_t size, struct kill_memory *ret)
+{
+    struct rip_segment_options o = { .size = segment, .members = 12 };
     const struct rip__domain *d;
-    if (rip_segment_new(&library_segment, &small) < 0)
+    library_try_kernel();
+    if (rip_segment_new(&library_segment, &o) < 0)
         kill_fail("no segment");
     ret->object = rip_shared_alloc(library_segment, size);
     if (ret->object == NULL)
@@ -27,6 +34,16 @@ void library_memory(size_t size, struct kill_memory *ret)
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ret->lo = d->base;
     ret->len = d->size;
+}
+
+void library_memory(size_t size, struct kill_memory *ret)
+{
+    make_memory(65536, size, ret);
+}
+
+void library_large_memory(size_t size, struct kill_memory *ret)
+{
+    make_memory((size_t)300 * 1024, size, ret);
 }
 
 void library_join(void *o)

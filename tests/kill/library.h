@@ -22,6 +22,12 @@
 
 /* In a small segment, all of which is swept: with its slots. */
 kill_memory_fn library_memory;
+/* In one that has room for a few blocks that are returned to the system. */
+kill_memory_fn library_large_memory;
+
+/* What the library finds out once in a process, by a child that shares its
+ * memory: in the director, since what such a child does is no point. */
+void library_try_kernel(void);
 
 /* The segment of the scene. */
 extern rip_segment *library_segment;

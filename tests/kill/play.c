@@ -453,6 +453,17 @@ static void end_pair(enum kill_seen b)
     }
 }
 
+/* A had ended before: B, who has prepared, does not keep what it got by that.
+ */
+static void let_other(void)
+{
+    if (unit->mode != MODE_PAIR || unit->other->before == NULL)
+        return;
+    cast_arm(SEAT_OTHER, KILL_GO_ON, 0);
+    cast_order_run(SEAT_OTHER, unit->other, object);
+    finish(SEAT_OTHER);
+}
+
 static enum verdict play_pair(void)
 {
     bool chain = unit->mode == MODE_CHAIN;
@@ -460,6 +471,7 @@ static enum verdict play_pair(void)
     prepare_other();
     start_victim(act_of(unit->mode), point_a);
     if (follow(SEAT_VICTIM, SEEN_ANY) == SEEN_DONE) {
+        let_other();
         survive();
         return OVER;
     }

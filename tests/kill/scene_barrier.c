@@ -11,7 +11,13 @@ struct scene {
         rip_latch latch;
     } u;
     uint32_t mended;
+    uint32_t resets; /* somebody does, in the midst of which it is broken */
 };
+
+static void nothing(void *o)
+{
+    (void)o;
+}
 
 static bool is_fine(int r)
 {
@@ -36,6 +42,19 @@ static void wait(void *o)
 {
     struct scene *s = o;
     KILL_CHECK(is_fine(rip_barrier_wait(&s->u.barrier, LIBRARY_LATE)));
+}
+
+static void prepare_reset(void *o)
+{
+    struct scene *s = o;
+    library_join(o);
+    s->resets = 1;
+}
+
+static void reset(void *o)
+{
+    struct scene *s = o;
+    rip_barrier_reset(&s->u.barrier);
 }
 
 /* One survivor finds all deaths, and then begins anew; else one could break
@@ -71,14 +90,15 @@ static void not_broken(void *o)
 {
     struct scene *s = o;
     library_sweep(o);
-    KILL_CHECK(!rip_barrier_is_broken(&s->u.barrier));
+    KILL_CHECK(s->resets || !rip_barrier_is_broken(&s->u.barrier));
 }
 
-static const struct kill_state partner = { "partner",
-                                           { { KILL_AFTER, wait, NULL } } },
-                               first = { "first",
-                                         { { KILL_HOLDS, join_barrier,
-                                             wait } } };
+static const struct kill_state
+    partner = { "partner", { { KILL_AFTER, wait, NULL } } },
+    first = { "first", { { KILL_HOLDS, join_barrier, wait } } },
+    waits = { "waits",
+              { { KILL_KEEPS, nothing, reset }, { KILL_SLEEPS, wait, NULL } } },
+    broken = { "broken", { { KILL_DIED, join_barrier, NULL } } };
 
 static const struct kill_operation barrier_operations[] = {
     { .name = "wait",
@@ -97,7 +117,11 @@ static const struct kill_operation barrier_operations[] = {
     { .name = "join",
       .before = library_join,
       .run = join_barrier,
-      .states = { &library_fresh } },
+      .states = { &library_fresh, &waits } },
+    { .name = "reset",
+      .before = prepare_reset,
+      .run = reset,
+      .states = { &library_fresh, &waits, &broken } },
     { .name = "sweep",
       .before = library_join,
       .run = library_sweep,
@@ -145,6 +169,17 @@ static void wait_latch(void *o)
     KILL_CHECK(is_fine(rip_latch_wait(&s->u.latch, LIBRARY_LATE)));
 }
 
+/* Whoever was a party of what it was before is none of this one. */
+static void anew(void *o)
+{
+    struct scene *s = o;
+    make_latch(o);
+    library_sweep(o);
+    KILL_CHECK_INT(rip_latch_join(&s->u.latch), ==, 0);
+    count_down(o);
+    KILL_CHECK_INT(rip_latch_wait(&s->u.latch, RIP_NOW), ==, 0);
+}
+
 static void check_latch(void *o)
 {
     struct scene *s = o;
@@ -160,15 +195,20 @@ static void check_latch(void *o)
     }
 }
 
-static const struct kill_state waiters = { "waiters",
-                                           { { KILL_AFTER, wait_latch, NULL },
-                                             { KILL_AFTER, wait_latch,
-                                               NULL } } },
-                               counted = {
-                                   "counted",
-                                   { { KILL_HOLDS, join_latch, count_down },
-                                     { KILL_BEHIND, wait_latch, NULL } }
-                               };
+static const struct kill_state
+    waiters = { "waiters",
+                { { KILL_AFTER, wait_latch, NULL },
+                  { KILL_AFTER, wait_latch, NULL } } },
+    counted = { "counted",
+                { { KILL_HOLDS, join_latch, count_down },
+                  { KILL_BEHIND, wait_latch, NULL } } },
+    asleep = { "asleep",
+               { { KILL_KEEPS, nothing, count_down },
+                 { KILL_SLEEPS, wait_latch, NULL },
+                 { KILL_SLEEPS, wait_latch, NULL } } },
+    left = { "left",
+             { { KILL_DIED, join_latch, NULL },
+               { KILL_ZOMBIE, join_latch, NULL } } };
 
 static const struct kill_operation latch_operations[] = {
     { .name = "count-down",
@@ -183,6 +223,23 @@ static const struct kill_operation latch_operations[] = {
       .alone = true,
       .against = "sweep",
       .states = { &counted } },
+    { .name = "come",
+      .before = library_join,
+      .run = join_latch,
+      .alone = true,
+      .against = "sweep anew",
+      .states = { &library_fresh } },
+    { .name = "come-late",
+      .before = library_join,
+      .run = join_latch,
+      .alone = true,
+      .against = "sweep",
+      .states = { &asleep } },
+    { .name = "anew",
+      .before = library_join,
+      .run = anew,
+      .against = "sweep",
+      .states = { &library_fresh, &left } },
     { .name = "sweep",
       .before = library_join,
       .run = library_sweep,
