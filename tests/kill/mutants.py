@@ -139,6 +139,24 @@ MUTANTS = [
     ("barrier-counts-before-its-mark", "src/sync/barrier.c",
      "    if (!rip__mark(me, b, RIP__PARTY, incarnation))\n"
      "        return -ENOMEM;", "", "barrier"),
+    ("what-was-before-breaks-the-latch", "src/segment/sweep.c",
+     "        bool other =\n"
+     "            (rip__load(&f->incarnation) & RIP__INCARNATIONS) != "
+     "incarnation;", "        bool other = incarnation == 0;", "latch come"),
+    # ---- named segments, names
+    ("nobody-waits-for-a-turn", "src/segment/open.c",
+     "        if (fd != -EADDRINUSE)\n            return fd;",
+     "        if (fd != -EADDRINUSE)\n            return fd;\n"
+     "        return rip__os_open(\"/dev/null\", 0, 0);", "named visit"),
+    ("a-sign-without-a-segment", "src/segment/open.c",
+     "    return r == 0 ? -EAGAIN : r;\n}", "    return -ENOENT;\n}",
+     "named"),
+    ("names-are-not-sifted", "src/segment/heap.c",
+     "    rip__names_sift(w);", "", "names"),
+    ("names-outlive-their-blocks", "src/segment/alloc.c",
+     "    if (rip__load_relaxed(&w->units[b->unit].named))\n"
+     "        rip__names_forget(w, b->begin, b->size);",
+     "    (void)w, (void)b;", "names"),
     ("latch-party-without-a-mark", "src/sync/latch.c",
      "    rip__fellow_present(fellowship(l));\n"
      "    if (!(rip__load(&l->word) & RIP__BROKEN))",
