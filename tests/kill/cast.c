@@ -172,10 +172,12 @@ void cast_fork(unsigned who, const struct kill_operation *op, void *object)
 static const struct kill_operation *own_operation;
 static pthread_t doomed;
 
+/* It does not come back to the call that it has interrupted, which is one of
+ * the kernel. */
 static void on_end(int sig)
 {
     (void)sig;
-    kill_end_thread();
+    kill_end_thread(); /* NOLINT(bugprone-signal-handler,cert-sig30-c) */
 }
 
 static void *be_doomed(void *arg)

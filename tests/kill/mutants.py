@@ -142,7 +142,7 @@ MUTANTS = [
     ("what-was-before-breaks-the-latch", "src/segment/sweep.c",
      "        bool other =\n"
      "            (rip__load(&f->incarnation) & RIP__INCARNATIONS) != "
-     "incarnation;", "        bool other = incarnation == 0;", "latch come"),
+     "incarnation;", "        bool other = incarnation == 0;", "latch come,*"),
     # ---- named segments, names
     ("nobody-waits-for-a-turn", "src/segment/open.c",
      "        if (fd != -EADDRINUSE)\n            return fd;",

@@ -146,7 +146,8 @@ static void audit(void *o)
     for (unsigned i = 0; i < n; i++)
         must_be_new(names[i]);
     KILL_CHECK_INT(names_in_use(), ==, 0);
-    KILL_CHECK_INT(used(), <=, s->used + 8192 * (LOST + kill_deaths()));
+    KILL_CHECK_INT(used(), <=,
+                   s->used + (uint64_t)8192 * (LOST + kill_deaths()));
 }
 
 static const struct kill_state there = { "there",

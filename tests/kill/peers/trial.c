@@ -56,7 +56,9 @@ static char state_of(pid_t pid)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
     name_end = strrchr(text, ')');
-    return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '?';
+    if (name_end == NULL || name_end[1] != ' ')
+        return '?';
+    return name_end[2];
 }
 
 static void await_sleep(pid_t pid)
