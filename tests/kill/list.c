@@ -41,7 +41,7 @@ static bool is_wanted(const struct plan *p, const struct unit *u)
     if ((u->mode == MODE_STOPPED || u->mode == MODE_SLAIN) &&
         u->object->while_stopped == NULL)
         return false;
-    if (MODE_IS_THREAD(u->mode) && u->object->sibling == NULL)
+    if (MODE_IS_THREAD(u->mode) && (drive_steps || u->object->sibling == NULL))
         return false;
     if (u->mode == MODE_EXITS && u->op->may_leave)
         return false;

@@ -6,6 +6,7 @@
  */
 #include "driver.h"
 #include "library.h"
+#include "os/os.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -80,6 +81,7 @@ static struct {
     void (*sweep)(struct rip__domain *);
     void (*leave_all)(void);
     struct rip__domain *(*domain_of)(const void *);
+    int (*life_distance)(void);
 } inside;
 
 int rip__join_slowly(const void *object, struct rip__me **ret)
@@ -100,6 +102,11 @@ void rip__leave_all(void)
 struct rip__domain *rip__domain_of(const void *object)
 {
     return inside.domain_of(object);
+}
+
+int rip__os_life_distance(void)
+{
+    return inside.life_distance();
 }
 
 _Noreturn static void skip(const char *why)
@@ -148,4 +155,5 @@ void drive_prepare(char **argv)
     *(void **)&inside.sweep = need("rip__sweep");
     *(void **)&inside.leave_all = need("rip__leave_all");
     *(void **)&inside.domain_of = need("rip__domain_of");
+    *(void **)&inside.life_distance = need("rip__os_life_distance");
 }
