@@ -66,7 +66,8 @@ static inline rip_time rip__sooner(rip_time a, rip_time b)
     return a < b ? a : b;
 }
 
-/* The time `ns` from now; RIP_NOW where that is not later. */
+/* The time `ns`, at least 0, from now: a point in time, and so never RIP_NOW,
+ * which stands for more than that. */
 rip_time rip__later(rip_time ns);
 
 /* The `grace` of an option, in nanoseconds. */

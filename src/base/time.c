@@ -8,12 +8,9 @@ rip_time rip_time_now(void)
     return rip__os_clock();
 }
 
-/* What is past is now: no deadline is ever negative, nor 0 by accident. */
 rip_time rip__later(rip_time ns)
 {
     rip_time at;
-    if (ns <= 0)
-        return RIP_NOW;
     return __builtin_add_overflow(rip__os_clock(), ns, &at) ? RIP_FOREVER : at;
 }
 
@@ -30,7 +27,8 @@ rip_time rip_after_ms(int64_t ms)
     rip_time ns;
     if (__builtin_mul_overflow(ms, (int64_t)1000000, &ns))
         return ms < 0 ? RIP_NOW : RIP_FOREVER;
-    return rip__later(ns);
+    /* What is past is now: no deadline is ever negative, nor 0 by accident. */
+    return ns <= 0 ? RIP_NOW : rip__later(ns);
 }
 
 rip_time rip__grace(double seconds)
