@@ -218,6 +218,8 @@ int rip_task_template(void)
 void rip__template_done(void)
 {
     const rip_time patience = rip_after(5); /* it may have clones left */
+    if (!template.code) /* there was none: nothing is to be used, not a lock */
+        return;
     if (lock() < 0)
         return;
     uint64_t who = template.who;
