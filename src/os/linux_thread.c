@@ -50,7 +50,7 @@ static int read_thread(pid_t pid, pid_t tid, struct stat_line *ret)
 
 int rip__process_start(pid_t pid, uint64_t *ret)
 {
-    struct stat_line line;
+    struct stat_line line = { 0 };
     int r = read_thread(pid, pid, &line);
     if (r == 0)
         *ret = line.start;

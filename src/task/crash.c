@@ -227,8 +227,7 @@ void rip__crash_watch(struct rip__crash *ret)
 {
     watch.to = ret;
     watch.pid = getpid();
-    if (dying.thread != 0)
-        dying.thread = 0;
+    dying.thread = 0;
     if (stack.at)
         rip__os_signal_stack(&stack);
     for (size_t i = 0; i < RIP__LENGTH(watched); i++)

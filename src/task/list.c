@@ -102,7 +102,7 @@ static ssize_t list_all(rip_task ***ret)
         return r;
     for (const rip_task *t = all.first; t; t = t->next)
         n++;
-    *ret = rip__alloc_array(n + 1, sizeof **ret);
+    *ret = rip__alloc_array(n + 1, sizeof(rip_task *));
     n = 0;
     for (rip_task *t = all.first; *ret && t; t = t->next) {
         rip__task_ref(t);

@@ -212,7 +212,7 @@ pid_t rip_fork(rip_task **ret)
 {
     const struct rip_task_options o = { .kind = RIP_PROCESS };
     struct rip__setting s;
-    rip_task *t;
+    rip_task *t = NULL;
     rip__list_reap();
     int r = ret ? resolve(&s, &o) : -EINVAL;
     if (r == 0)

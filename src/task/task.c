@@ -177,13 +177,13 @@ static void free_thread(rip_task *t)
 
 static void free_process(rip_task *t)
 {
-    if (t->owner != getpid() || rip__process_join(t, RIP_NOW) == 0)
+    bool over = t->owner != getpid() || rip__process_join(t, RIP_NOW) == 0;
+    if (!over && !t->detached)
+        over = rip_task_terminate(t) >= 0 && rip__process_join(t, RIP_NOW) >= 0;
+    if (over)
         rip__task_unref(t);
-    else if (t->detached || rip_task_terminate(t) < 0 ||
-             rip__process_join(t, RIP_NOW) < 0)
-        rip__list_leave_over(t);
     else
-        rip__task_unref(t);
+        rip__list_leave_over(t);
 }
 
 rip_task *rip_task_free(rip_task *t)

@@ -19,7 +19,7 @@ enum state { FREE, TAKEN, WRITTEN };
 
 /* A living member that is said to hold a lock keeps one waiting who has given
  * no deadline, until this has passed. */
-#define HEALED_NS (20 * 1000000)
+#define HEALED_NS 20000000
 
 static struct {
     bool on;

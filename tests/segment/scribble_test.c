@@ -131,7 +131,7 @@ static uint64_t value(unsigned *seed)
         ~UINT64_C(0),
         rip__identity(g, slot) | pick(seed, 8),
         rip__identity(g + 1, slot),
-        segment->layout.size - pick(seed, 3) * 8,
+        segment->layout.size - (size_t)pick(seed, 3) * 8,
         somewhere | (uint64_t)pick(seed, 8) << 61,
         somewhere,
         (uint64_t)rand_r(seed) << 40 | (uint64_t)rand_r(seed) << 15,

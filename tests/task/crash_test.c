@@ -443,8 +443,10 @@ PLAIN static void corrupt_the_heap(void)
 {
     char *volatile p = malloc(20);
     char *volatile q = malloc(2000);
-    for (volatile char *s = p; s < p + 64; s++)
-        *s = 0x41;
+    volatile size_t beyond = 64;
+    CHECK(p != NULL && q != NULL);
+    q[0] = 0;
+    memset(p, 0x41, beyond);
     free(q);
     free(p);
     abort();

@@ -418,7 +418,9 @@ static size_t use_stack(size_t kib)
 {
     volatile char room[1024];
     room[0] = (char)kib;
-    return kib > 0 ? use_stack(kib - 1) + (size_t)room[0] % 1 : 0;
+    size_t below = kib > 0 ? use_stack(kib - 1) : 0;
+    room[0] = 0; /* it is needed until here */
+    return below + (size_t)room[0];
 }
 
 static int recurse(void *arg)
@@ -428,7 +430,7 @@ static int recurse(void *arg)
 
 BOTH(a_task_has_the_stack_that_was_asked_for, 0)
 {
-    size_t kib = 24 * 1024;
+    size_t kib = 24576;
     rip_task *t;
     const struct rip_task_options o = { .kind = kind,
                                         .stack_size = (size_t)64 << 20 };

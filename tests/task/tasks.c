@@ -31,6 +31,7 @@ static int threads(void)
 {
     DIR *dir = opendir("/proc/self/task");
     int n = 0;
+    CHECK(dir != NULL);
     while (readdir(dir))
         n++;
     closedir(dir);
