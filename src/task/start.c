@@ -219,7 +219,7 @@ pid_t rip_fork(rip_task **ret)
         r = make(&t, NULL, NULL, &o);
     if (r == 0)
         r = begin(t, &s);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (rip__self == t)
         return 0;
