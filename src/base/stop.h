@@ -30,11 +30,11 @@ struct rip__stop {
 
 /* Of the calling task; NULL: it is none. */
 extern __thread struct rip__stop *rip__own_stop
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 /* > 0: a shield is up. */
 extern __thread unsigned rip__stop_shields
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 /* What a wait of the caller has to heed: NULL, nothing. */
 static inline struct rip__stop *rip__stop_heeded(void)

@@ -15,7 +15,7 @@
 #define RWF_NOSIGNAL 0x00000100
 #endif
 
-void rip__os_close(int fd)
+RIP__CHILD_PATH void rip__os_close(int fd)
 {
     /* After EINTR, too, Linux has closed it: to try again could close what
      * another thread has opened since. */
@@ -181,7 +181,8 @@ ssize_t rip__os_write(int fd, const void *buf, size_t len)
     return write_sigpipe_blocked(fd, buf, len);
 }
 
-int rip__os_poll(struct pollfd *fds, size_t n, rip_time deadline)
+RIP__CHILD_PATH int rip__os_poll(struct pollfd *fds, size_t n,
+                                 rip_time deadline)
 {
     for (;;) {
         struct timespec left, *timeout = NULL;

@@ -9,7 +9,7 @@
 /* libc's syscall() is the one way into the kernel that every architecture
  * has. errno is put back: the library has no errno side channel, and in a
  * child between clone and exec it is the parent's own. */
-static long call(long nr, const long args[6])
+RIP__CHILD_PATH static long call(long nr, const long args[6])
 {
     if (nr == SYS_clone3)
         return rip__clone3((struct clone_args *)args[0], (size_t)args[1],

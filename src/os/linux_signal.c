@@ -7,7 +7,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-void rip__os_signal_stack(const struct rip__os_stack *s)
+RIP__CHILD_PATH void rip__os_signal_stack(const struct rip__os_stack *s)
 {
     const stack_t ours = { .ss_sp = s->at, .ss_size = s->size };
     stack_t before;
@@ -33,7 +33,8 @@ void rip__os_signal_handle(int sig, rip__os_handler *handler, bool once)
     (void)sigaction(sig, &a, NULL);
 }
 
-void rip__os_signal_take(int sig, rip__os_handler *handler, bool once)
+RIP__CHILD_PATH void rip__os_signal_take(int sig, rip__os_handler *handler,
+                                         bool once)
 {
     const struct sigaction a = action_of(handler, once);
     struct sigaction before;

@@ -21,12 +21,12 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-pid_t rip__os_fork(void)
+RIP__CHILD_PATH pid_t rip__os_fork(void)
 {
     return (pid_t)RIP__SYS(RIP__CALL_FORK);
 }
 
-_Noreturn void rip__os_exit(int status)
+RIP__CHILD_PATH _Noreturn void rip__os_exit(int status)
 {
     for (;;)
         (void)RIP__SYS(SYS_exit_group, status);
@@ -203,7 +203,7 @@ static void look(void)
 
 /* In every child of fork(3), also of those that others make: it is not to keep
  * our tasks alive when we are gone. */
-static void let_go(void)
+RIP__CHILD_PATH static void let_go(void)
 {
     rip__os_close(inherited);
     rip__os_close(inherited_too);
@@ -262,7 +262,7 @@ int rip__os_lifeline(void)
     return rip__os_open(path, O_RDONLY | O_NONBLOCK, 0);
 }
 
-void rip__os_lifeline_arm(int end)
+RIP__CHILD_PATH void rip__os_lifeline_arm(int end)
 {
     struct pollfd p = { .fd = end };
     pid_t self = (pid_t)RIP__SYS(SYS_getpid);

@@ -31,7 +31,7 @@ __thread struct rip__near rip__near;
 static __thread struct {
     uint64_t lineage;
     struct rip__me *first;
-} mine __attribute__((tls_model("initial-exec")));
+} mine;
 
 enum { DOMAINS = 64 };
 

@@ -167,7 +167,7 @@ struct rip__near {
     struct rip__me *me;
 };
 extern __thread struct rip__near rip__near
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 /* In a page that is wiped in a child of fork(2): 0 there until its first use.
  * It changes too when a segment is opened or closed. */

@@ -31,18 +31,20 @@ enum { STACK = 64 * 1024, SECONDS = 2 };
 /* An overflow strikes below the stack pointer, but for a large frame. */
 enum { NEAR = 64 * 1024 };
 
-static const int watched[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-                               SIGTRAP, SIGSYS, SIGABRT };
+/* A bit for each signal, from 1 on. Not a table: to begin to watch is a part of
+ * the start of a process, and each page that it touches first costs a fault. */
+#define BIT(sig) (UINT64_C(1) << ((sig)-1))
+#define WATCHED                                                              \
+    (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | \
+     BIT(SIGSYS) | BIT(SIGABRT))
 
 /* A child's is its own copy. `size` is the same whoever has made it. */
 static struct rip__os_stack stack;
 
-/* Not among what is 0 at first: what stands with it is written in each child
- * anyway, and the first write to a page costs one more. */
 static struct {
     struct rip__crash *to;
-    pid_t pid;
-} watch = { .pid = -1 };
+    pid_t pid; /* 0: nobody watches */
+} watch;
 
 static struct {
     uint32_t thread; /* 0; or who was the first to crash */
@@ -112,6 +114,11 @@ static void note_callers_of_nothing(struct rip__crash *to, void *context)
 
 /* ---- the handler ------------------------------------------------------ */
 
+static int first_of(uint64_t signals)
+{
+    return __builtin_ctzll(signals) + 1;
+}
+
 /* Where a system call filter traps what the handler itself calls, SIGSYS would
  * come for ever: it is handled once. The others stay handled, or a second
  * thread would end the process while the first is still noting. */
@@ -177,14 +184,12 @@ static void on_crash(int sig, siginfo_t *info, void *context);
 /* No handler but ours may run from here on: it could jump away. */
 static void keep_to_ours(void)
 {
-    uint64_t ours = UINT64_C(1) << (SIGALRM - 1);
-    for (size_t i = 0; i < RIP__LENGTH(watched); i++) {
-        ours |= UINT64_C(1) << (watched[i] - 1);
-        rip__os_signal_handle(watched[i], on_crash,
-                              is_handled_once(watched[i]));
+    for (uint64_t left = WATCHED; left != 0; left &= left - 1) {
+        int sig = first_of(left);
+        rip__os_signal_handle(sig, on_crash, is_handled_once(sig));
     }
     rip__os_signal_handle(SIGALRM, on_alarm, false);
-    rip__os_signal_allow(ours);
+    rip__os_signal_allow(WATCHED | BIT(SIGALRM));
 }
 
 static void on_crash(int sig, siginfo_t *info, void *context)
@@ -223,15 +228,20 @@ void rip__crash_prepare(void)
         rip__os_stack_done(&made);
 }
 
-void rip__crash_watch(struct rip__crash *ret)
+RIP__CHILD_PATH void rip__crash_watch(struct rip__crash *ret)
 {
     watch.to = ret;
     watch.pid = getpid();
-    dying.thread = 0;
+    /* cppcheck-suppress duplicateConditionalAssign ; a fork amid a crash is
+     * rare, and a write makes a copy of the page */
+    if (dying.thread != 0)
+        dying.thread = 0;
     if (stack.at)
         rip__os_signal_stack(&stack);
-    for (size_t i = 0; i < RIP__LENGTH(watched); i++)
-        rip__os_signal_take(watched[i], on_crash, is_handled_once(watched[i]));
+    for (uint64_t left = WATCHED; left != 0; left &= left - 1) {
+        int sig = first_of(left);
+        rip__os_signal_take(sig, on_crash, is_handled_once(sig));
+    }
 }
 
 /* ---- reading ---------------------------------------------------------- */

@@ -62,7 +62,8 @@ static int status_for(int code)
     return fits_status(code) ? code : 255;
 }
 
-static _Noreturn void finish(const rip_task *t, int code, bool all_streams)
+RIP__CHILD_PATH static _Noreturn void finish(const rip_task *t, int code,
+                                             bool all_streams)
 {
     if (all_streams) {
         fflush(NULL);
@@ -91,7 +92,7 @@ static void leave(void *arg)
     finish(r->task, r->code, r->all_streams);
 }
 
-static void run(void *arg)
+RIP__CHILD_PATH static void run(void *arg)
 {
     struct run r = *(const struct run *)arg;
     pthread_cleanup_push(leave, &r);
@@ -100,7 +101,7 @@ static void run(void *arg)
 }
 
 /* What the parent's other calls left in this thread is not ours. */
-static void become(rip_task *t, const struct rip__setting *s)
+RIP__CHILD_PATH static void become(rip_task *t, const struct rip__setting *s)
 {
     rip__self = t;
     rip__own_stop = &t->record->stop;
@@ -111,7 +112,7 @@ static void become(rip_task *t, const struct rip__setting *s)
     rip__crash_watch(&t->record->crash);
 }
 
-void rip__process_run(rip_task *t, const struct rip__setting *s)
+RIP__CHILD_PATH void rip__process_run(rip_task *t, const struct rip__setting *s)
 {
     become(t, s);
     if (rip__task_set_up(t, s) < 0)
@@ -168,7 +169,7 @@ int rip__process_await_set_up(rip_task *t, const struct rip__setting *s)
     return r;
 }
 
-int rip__process_begin(rip_task *t, struct rip__setting *s)
+RIP__CHILD_PATH int rip__process_begin(rip_task *t, struct rip__setting *s)
 {
     int r = prepare(t, s);
     if (r < 0) {

@@ -105,7 +105,7 @@ struct rip_task {
 
 /* The calling task. */
 extern __thread struct rip_task *rip__self
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 /* ---- start.c ---------------------------------------------------------- */
 
