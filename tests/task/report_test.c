@@ -2,6 +2,7 @@
 #include <ripstop/task.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -475,4 +476,96 @@ TEST(kills_that_nobody_counts)
 {
     rip__oom_begin("fake");
     CHECK(!rip__oom_explains("fake"));
+}
+
+/* ---- the real one ----------------------------------------------------- */
+
+static bool write_to(const char *dir, const char *file, const char *what)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = fd >= 0 && write(fd, what, strlen(what)) > 0;
+    close(fd);
+    return written;
+}
+
+/* A new control group that may have so much memory: its directory. */
+static const char *new_group(const char *limit)
+{
+    static char dir[128];
+    static const char *const kinds[][3] = {
+        { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "" },
+        { "/sys/fs/cgroup", "memory.max", "memory.swap.max" },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(dir, sizeof dir, "%s/ripstop-test-%d", kinds[i][0],
+                 (int)getpid());
+        if (mkdir(dir, 0755) < 0)
+            continue;
+        if (write_to(dir, kinds[i][1], limit)) {
+            write_to(dir, kinds[i][2], "0");
+            return dir;
+        }
+        rmdir(dir);
+    }
+    SKIP("no control group for memory can be made here");
+}
+
+static void enter(const char *dir)
+{
+    CHECK(write_to(dir, "cgroup.procs", "0"));
+}
+
+static void leave(const char *dir)
+{
+    char above[128];
+    snprintf(above, sizeof above, "%.*s", (int)(strrchr(dir, '/') - dir), dir);
+    enter(above);
+    CHECK_OK(rmdir(dir));
+}
+
+static int eat(void *arg)
+{
+    (void)arg;
+    for (size_t mib = 0; mib < 1024; mib++) {
+        char *p = malloc(1 << 20);
+        CHECK(p != NULL);
+        memset(p, 1, 1 << 20);
+    }
+    return 0;
+}
+
+static int kill_oneself(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+TEST_WITH(who_ate_too_much_is_told_from_who_was_killed, .deadline = 60)
+{
+    static const struct {
+        rip_task_fn *fn;
+        bool oom_killed;
+    } ends[] = { { kill_oneself, false },
+                 { eat, true },
+                 { kill_oneself, false } };
+    static const enum rip_start from[] = { RIP_START_FORK, RIP_START_TEMPLATE };
+    const char *dir = new_group("300M");
+    enter(dir);
+    CHECK_OK(rip_task_template());
+    for (size_t i = 0; i < 6; i++) {
+        rip_task *t;
+        const struct rip_task_options o = { .kind = RIP_PROCESS,
+                                            .start = from[i / 3] };
+        CHECK_OK(rip_task_start(&t, ends[i % 3].fn, NULL, &o));
+        struct rip_exit e = exit_of(t);
+        CHECK_INT(e.how, ==, RIP_SIGNALED);
+        CHECK_INT(e.signal, ==, SIGKILL);
+        CHECK_INT(e.oom_killed, ==, ends[i % 3].oom_killed);
+        rip_task_free(t);
+    }
+    rip__template_done();
+    leave(dir);
 }
