@@ -20,10 +20,10 @@
  * is freed: no task of a group outlives its block of code.
  *
  * To fail is not to end by oneself with 0. To be stopped is to be asked
- * (rip_task_stop); a process that goes on gets SIGTERM when its `grace` has
- * passed, and when that has passed again SIGKILL. A thread cannot be made to
- * end: it has to heed the request. However one ends that was asked to, that is
- * no failure of its own.
+ * (rip_task_stop); a process that goes on gets SIGTERM when half of its `grace`
+ * has passed, and SIGKILL when all of it has. A thread cannot be made to end: it
+ * has to heed the request. However one ends that was asked to, that is no failure
+ * of its own.
  */
 
 #include <stdbool.h>
@@ -97,7 +97,7 @@ RIP_API void rip_group_stop(rip_group *g);
  * Stops all, waits for them, and frees the group; NULL is fine. Returns NULL.
  * In a child of fork(2) it does nothing.
  *
- * Blocks for twice the longest `grace` of a process, and as long as a thread
+ * Blocks for the longest `grace` of a process, and as long as a thread
  * takes to heed the request. Not by a task of the group, which ends the
  * program; and as the last thing that is done with it.
  */

@@ -141,8 +141,8 @@ struct rip_task_options {
     size_t n_cpus;
     int nice; /* added to ours; below 0 needs privileges */
 
-    double grace; /* seconds between SIGTERM and SIGKILL of a process that is
-                     terminated; 0: 1 s; negative: none */
+    double grace; /* seconds that a process has to end by itself, before SIGKILL,
+                     when it is terminated; 0: 1 s; negative: none */
     uint64_t reserved[4];
 };
 

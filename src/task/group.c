@@ -160,12 +160,13 @@ static bool look(struct rip_group *g, struct view *v)
 
 /* ---- stopping --------------------------------------------------------- */
 
+/* A process has one half of its grace for each of two ways to be asked. */
 static void ask(struct member *m)
 {
     rip_task_stop(m->task);
     m->stage = ASKED;
-    m->next =
-        m->task->kind == RIP_PROCESS ? rip__later(m->task->grace) : RIP_FOREVER;
+    m->next = m->task->kind == RIP_PROCESS ? rip__later(m->task->grace / 2)
+                                           : RIP_FOREVER;
 }
 
 static void press_harder(struct member *m)
@@ -174,7 +175,7 @@ static void press_harder(struct member *m)
     if (m->stage == ASKED && m->task->grace > 0) {
         (void)rip_task_signal(m->task, SIGTERM);
         m->stage = TERMINATED;
-        m->next = rip__later(m->task->grace);
+        m->next = rip__later(m->task->grace / 2);
     } else if (m->stage <= TERMINATED) {
         (void)rip_task_signal(m->task, SIGKILL);
         m->stage = KILLED;

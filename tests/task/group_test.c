@@ -379,9 +379,9 @@ TEST(free_leaves_nobody)
     rip_time then = rip_time_now();
     rip_group_free(g);
     CHECK_INT(b->stopped, ==, 2);
-    /* Twice a grace of 0.2 seconds, for all at once. */
-    CHECK(since(then) >= 0.4);
-    CHECK(since(then) < harness_scale(1.5));
+    /* One grace of 0.2 seconds, for all at once. */
+    CHECK(since(then) >= 0.2);
+    CHECK(since(then) < harness_scale(1.2));
     free_board(b);
 }
 
