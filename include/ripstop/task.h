@@ -229,7 +229,8 @@ RIP_API bool rip_task_alive(rip_task *t);
 /*
  * Lets go of a task; NULL is fine. Returns NULL. A thread that still runs is
  * asked to stop and goes on by itself; a process that still runs is terminated
- * as by rip_task_terminate, unless it is detached.
+ * as by rip_task_terminate, unless it is detached. In a child of fork(2) nothing
+ * happens to the parent's task.
  *
  * Blocks for `grace` and a second at the longest. Thread-safe, as the last
  * thing that is done with the task.

@@ -167,7 +167,7 @@ int rip_task_result(rip_task *t, const void **data, size_t *len)
 
 static void free_thread(rip_task *t)
 {
-    bool over = rip__thread_join(t, RIP_NOW) == 0;
+    bool over = t->owner != getpid() || rip__thread_join(t, RIP_NOW) == 0;
     if (!over)
         rip_task_stop(t);
     if (!over && rip__task_take(t))

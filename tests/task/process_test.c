@@ -223,6 +223,11 @@ static int sleep_for_ever(void *arg)
     return 0;
 }
 
+static int wait_for_event(void *arg)
+{
+    return rip_event_wait(arg, RIP_FOREVER);
+}
+
 static rip_event *new_event(void)
 {
     rip_event *e = rip_shared_alloc(NULL, sizeof *e);
@@ -551,6 +556,24 @@ TEST(a_task_of_the_parent_is_not_ones_own)
     CHECK(rip_task_alive(t));
     rip_task_free(t);
     rip_shared_free(NULL, there);
+}
+
+/* The thread itself is not in the child, where its stack may be anything. */
+TEST(a_thread_of_the_parent_is_not_ones_own)
+{
+    static rip_event go;
+    int status;
+    rip_task *t = start(RIP_THREAD, wait_for_event, &go);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (rip_task_join(t, NULL, RIP_NOW) != -ECHILD)
+            _exit(1);
+        _exit(rip_task_free(t) != NULL);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+    CHECK_INT(status, ==, 0);
+    rip_event_set(&go);
+    CHECK_INT(end_of(t).code, ==, 0);
 }
 
 /* The parent's threads may be anywhere, also within the list of tasks. */
