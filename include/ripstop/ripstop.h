@@ -17,6 +17,7 @@
 #include <ripstop/sem.h>
 #include <ripstop/barrier.h>
 #include <ripstop/latch.h>
+#include <ripstop/queue.h>
 #include <ripstop/task.h>
 #include <ripstop/group.h>
 #include <ripstop/wait.h>

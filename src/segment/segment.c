@@ -342,6 +342,18 @@ int rip_segment_new(rip_segment **ret, const struct rip_segment_options *opt)
     return rip__segment_make(ret, ANONYMOUS, opt);
 }
 
+struct rip_segment *rip__segment_at(const void *p, bool *named)
+{
+    struct rip_segment *s;
+    registry_lock();
+    for (s = open_ones; s; s = s->next)
+        if ((uintptr_t)p - (uintptr_t)s->base < s->layout.size)
+            break;
+    *named = s && s->presence >= 0;
+    registry_unlock();
+    return s;
+}
+
 static struct rip_segment *_Atomic own;
 
 struct rip_segment *rip__segment_or_own(struct rip_segment *s)

@@ -129,6 +129,9 @@ void rip__domain_forget(const unsigned char *base, size_t size);
  * raises no SIGBUS: 0 or -ENOMEM. */
 int rip__back(const struct rip__domain *d, size_t offset, size_t len);
 
+/* The segment that an address lies in, and whether that has a name; NULL. */
+struct rip_segment *rip__segment_at(const void *p, bool *named);
+
 /* A wake of up to n sleepers on `word`, whose value is `value`, that is due
  * when the lock `key` is released. */
 struct rip__wake_owed {
@@ -333,6 +336,7 @@ enum rip__mark_kind {
     RIP__PARTY = 2,   /* its object begins with a struct rip__fellowship, which
                          breaks when it dies, or goes while others wait */
     RIP__PLEDGED = 3, /* the same, and it breaks when it goes, whenever */
+    RIP__USES = 4,    /* a queue: rip__queue_mend */
 };
 
 /* What objects with parties begin with. */
@@ -457,6 +461,14 @@ unsigned rip__count_recorded(uint64_t state, uint64_t word, uint32_t slot,
 
 /* Mends what is left by the dead of a domain. Cheap when there are none. */
 void rip__sweep(struct rip__domain *d);
+/*
+ * That of message/mend.c, which stands above: what a dead member, whose slot says
+ * `claim`, has left in the queue `key`. False: something is left, as its process
+ * lives. Weak, as a program with the static library may have no queue in it.
+ */
+bool rip__queue_mend(struct rip__domain *d, uint32_t index, uint64_t claim,
+                     uint64_t key, unsigned incarnation)
+    __attribute__((weak, visibility("hidden")));
 /* That of count.c: gives back what the slot's dead process had taken. False:
  * something is left. */
 bool rip__count_sweep(const struct rip__domain *d, uint32_t index);

@@ -95,6 +95,26 @@ static void break_marked(const struct rip__domain *d, uint32_t index,
     }
 }
 
+/* False: something is left, or whoever knows about it is not in this program.
+ */
+static bool mend_queues(struct rip__domain *d, uint32_t index, uint64_t claim)
+{
+    const struct rip__slot *slot = rip__slot(d, index);
+    uint32_t n = rip__load(&slot->n_marks);
+    bool all = true;
+    for (uint32_t i = 0; i < n && i < RIP__MARKS; i++) {
+        enum rip__mark_kind kind;
+        uint64_t key;
+        unsigned incarnation;
+        if (rip__mark_read(rip__load(&slot->marks[i]), &kind, &key,
+                           &incarnation) &&
+            kind == RIP__USES)
+            all = rip__queue_mend &&
+                  rip__queue_mend(d, index, claim, key, incarnation) && all;
+    }
+    return all;
+}
+
 static void note_time(struct rip__slot *slot)
 {
     uint64_t *died = (uint64_t *)(void *)&slot->died;
@@ -132,8 +152,9 @@ static void sweep_slot(struct rip__domain *d, uint32_t index, uint64_t claim)
     if (rip__phase(claim) == RIP__LIVE) {
         note_time(slot);
         break_marked(d, index, claim);
-        if (d->shared && !rip__count_sweep(d, index))
-            return; /* its process lives, and has the permits */
+        bool all = mend_queues(d, index, claim);
+        if ((d->shared && !rip__count_sweep(d, index)) || !all)
+            return; /* its process lives, and has permits or messages */
     }
     free_slot(slot, claim);
 }

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "message/queue.h"
+
+/*
+ * A put: claim a cell, by a swap of its word; write the message; append an
+ * entry to the order, by which it is there. Until then the cell names its
+ * owner, and nobody else looks at it.
+ */
+
+/* So many words are looked at before one waits a moment: the next free cell is
+ * where the cursor points, in most cases. */
+enum { FEW = 8 };
+
+/* A free cell, which is ours then; -1: none of the next n is. */
+static int64_t claim(const struct rip__queue_view *v, uint32_t n)
+{
+    const struct rip__queue_map *m = &v->m;
+    uint32_t *cursor = &m->q->order[RIP__MAIN].cursor;
+    uint32_t b = rip__load_relaxed(cursor);
+    if (b >= m->capacity)
+        b = 0;
+    for (; n > 0; n--) {
+        uint64_t word = rip__load(&m->cells[b].word);
+        uint32_t next = b + 1 < m->capacity ? b + 1 : 0;
+        if (rip__cell_state(word) == RIP__CELL_FREE &&
+            rip__cas(&m->cells[b].word, &word,
+                     rip__cell_to(word, RIP__CELL_FILLED, v->owner))) {
+            rip__store_relaxed(cursor, next);
+            return b;
+        }
+        b = next;
+    }
+    return -1;
+}
+
+static bool is_closing(const rip_queue *q)
+{
+    return rip__load_relaxed(&q->closing) != 0;
+}
+
+/* To wait for a cell, and to pass on what woke us. */
+static __attribute__((noinline)) int64_t claim_in_time(
+    const struct rip__queue_view *v, rip_time deadline)
+{
+    uint32_t *sleepers = &v->m.q->putters, all = v->m.capacity;
+    struct rip__queue_wait w = { .deadline = deadline, .sleepers = sleepers };
+    int64_t b;
+    while ((b = claim(v, w.announced || w.end < 0 ? all : FEW)) < 0) {
+        if (is_closing(v->m.q))
+            return -EPIPE;
+        int r = deadline == RIP_NOW && (b = claim(v, all)) >= 0
+                    ? 0
+                    : rip__queue_turn(v, &w);
+        if (b >= 0)
+            break;
+        if (r < 0)
+            return r;
+    }
+    if (w.slept) {
+        rip__swap(sleepers, 1);
+        rip__queue_wake(sleepers, 1);
+    }
+    return b;
+}
+
+static void give_up(const struct rip__queue_view *v, uint32_t b)
+{
+    uint64_t *word = &v->m.cells[b].word;
+    rip__publish(word, rip__cell_freed(rip__load_relaxed(word)));
+    rip__queue_tell(&v->m.q->putters);
+}
+
+static int append(const struct rip__queue_view *v, uint32_t b)
+{
+    uint64_t word = rip__load_relaxed(&v->m.cells[b].word);
+    int r = rip__order_append(&v->m, RIP__MAIN, b, rip__cell_version(word));
+    if (r < 0)
+        give_up(v, b);
+    else
+        rip__queue_tell(&v->m.q->getters);
+    return r;
+}
+
+static int put(const struct rip__queue_view *v, const void *msg, size_t len,
+               rip_time deadline)
+{
+    if (len > v->m.message_size)
+        return -EMSGSIZE;
+    if (is_closing(v->m.q))
+        return -EPIPE;
+    int64_t b = claim(v, FEW);
+    if (b < 0)
+        b = claim_in_time(v, deadline);
+    if (b < 0)
+        return (int)b;
+    if (len > 0)
+        memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);
+    rip__store_relaxed(&v->m.cells[b].len, len);
+    return append(v, (uint32_t)b);
+}
+
+int rip_queue_put(rip_queue *q, const void *msg, size_t len, rip_time deadline)
+{
+    struct rip__queue_view *v;
+    int r = rip__queue_join(q, &v);
+    return r < 0 ? r : put(v, msg, len, deadline);
+}
+
+int rip_queue_put_many(rip_queue *q, const struct iovec *msgs, size_t n,
+                       rip_time deadline)
+{
+    struct rip__queue_view *v;
+    int r = rip__queue_join(q, &v), done = 0;
+    while (r == 0 && (size_t)done < n && done < INT32_MAX) {
+        r = put(v, msgs[done].iov_base, msgs[done].iov_len, deadline);
+        done += r == 0;
+    }
+    return done > 0 ? done : r;
+}

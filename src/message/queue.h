@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RIP_MESSAGE_QUEUE_H
+#define RIP_MESSAGE_QUEUE_H
+
+/*
+ * A queue, as it lies in a segment. docs/queue.md is the design, and its words
+ * are used here.
+ */
+
+#include <ripstop/queue.h>
+
+#include "base/base.h"
+#include "segment/segment.h"
+
+/* ---- the word of a cell ---------------------------------------------- */
+
+/*
+ * {deaths:12, version:20, owner:29, state:3}. The owner is the low half of a
+ * member's identity: its slot, and 16 bits of its generation. The version is
+ * one more each time that the cell is given free or comes back, so an entry of
+ * an order that names another one is spent.
+ */
+enum rip__cell_state {
+    RIP__CELL_FREE,   /* no owner */
+    RIP__CELL_FILLED, /* being written by its owner, if no order has it; else it
+                          waits to be taken, whoever its owner is */
+    RIP__CELL_BACK,   /* the same, but what is in it is to be delivered also if
+                          no order has it yet */
+    RIP__CELL_LEASED, /* to its owner's process */
+};
+#define RIP__VERSIONS   0xfffffu
+#define RIP__DEATHS_MAX 0xfffu
+
+static inline enum rip__cell_state rip__cell_state(uint64_t word)
+{
+    return (enum rip__cell_state)(word & RIP__FLAGS);
+}
+
+static inline uint32_t rip__cell_owner(uint64_t word)
+{
+    return (uint32_t)word & ~RIP__FLAGS;
+}
+
+static inline uint32_t rip__cell_version(uint64_t word)
+{
+    return (uint32_t)(word >> 32) & RIP__VERSIONS;
+}
+
+static inline uint32_t rip__cell_deaths(uint64_t word)
+{
+    return (uint32_t)(word >> 52);
+}
+
+static inline uint64_t rip__cell_word(enum rip__cell_state state,
+                                      uint32_t owner, uint32_t version,
+                                      uint32_t deaths)
+{
+    return (uint64_t)deaths << 52 | (uint64_t)(version & RIP__VERSIONS) << 32 |
+           owner | state;
+}
+
+/* The same cell in another state, of another owner. */
+static inline uint64_t rip__cell_to(uint64_t word, enum rip__cell_state state,
+                                    uint32_t owner)
+{
+    return (word >> 32) << 32 | owner | state;
+}
+
+static inline uint64_t rip__cell_freed(uint64_t word)
+{
+    return rip__cell_word(RIP__CELL_FREE, 0, rip__cell_version(word) + 1, 0);
+}
+
+static inline bool rip__cell_is_ready(uint64_t word, uint32_t version)
+{
+    enum rip__cell_state s = rip__cell_state(word);
+    return (s == RIP__CELL_FILLED || s == RIP__CELL_BACK) &&
+           rip__cell_version(word) == version;
+}
+
+struct rip__cell {
+    uint64_t word;
+    uint64_t len;
+};
+
+/* ---- in the segment --------------------------------------------------- */
+
+enum {
+    RIP__LINE = 64,
+    RIP__CELLS_MAX = (1 << 20) - 1, /* that number means the end */
+    RIP__MESSAGE_MAX = 16 << 20
+};
+
+/* Which way messages go: each has entries of its own. */
+enum rip__way { RIP__MAIN, RIP__RETURNS, RIP__DEAD, RIP__WAYS };
+
+/* Where to look first: never too high, and too low only for a while. Each on a
+ * line of its own, and so is what is sought next to it. */
+struct rip__order {
+    uint64_t tail;
+    uint32_t cursor; /* of the cells: the next free one may be there */
+    unsigned char line1[RIP__LINE - 12];
+    uint64_t head;
+    unsigned char line2[RIP__LINE - 8];
+};
+
+struct rip_queue {
+    uint32_t magic; /* 0: it is no queue, or no more */
+    uint32_t incarnation;
+    uint32_t capacity, message_size, max_deaths;
+    uint32_t closing; /* no put is to begin */
+    unsigned char line1[RIP__LINE - 24];
+
+    /* 1: somebody may sleep until it is 0 */
+    uint32_t getters, putters, joiners, mourners;
+    unsigned char line2[RIP__LINE - 16];
+
+    struct rip__order order[RIP__WAYS];
+    /* then the cells, the entries of each order, and the data */
+};
+#define RIP__QUEUE_MAGIC 0x51756575u
+
+/* ---- as a thread sees it: private memory ------------------------------ */
+
+/* Where all of it is. Checked once; what stands in the queue may be written by
+ * anyone. */
+struct rip__queue_map {
+    rip_queue *q;
+    uint32_t incarnation;
+    uint32_t capacity, mask; /* of the entries: their number less one */
+    size_t stride, message_size;
+    uint32_t max_deaths;
+    struct rip__cell *cells;
+    uint64_t *entries[RIP__WAYS];
+    unsigned char *data;
+};
+
+struct rip__queue_view {
+    struct rip__queue_map m;
+    uint64_t process; /* as of rip__near */
+    struct rip__me *me;
+    uint32_t owner; /* as it stands in the word of a cell */
+};
+
+/* How much memory a queue takes. */
+size_t rip__queue_size(uint32_t capacity, size_t message_size);
+/* Where all of it is, by `q`, `capacity` and `message_size`. */
+void rip__queue_lay_out(struct rip__queue_map *m);
+/* Of what there is at `q`: false, it is no queue. */
+bool rip__queue_map(struct rip__queue_map *ret, const struct rip__domain *d,
+                    rip_queue *q);
+int rip__queue_join_slowly(rip_queue *q, struct rip__queue_view **ret);
+
+enum { RIP__VIEWS = 4 };
+extern __thread struct rip__queue_view rip__views[RIP__VIEWS]
+    __attribute__((visibility("hidden")));
+
+static inline struct rip__queue_view *rip__view_at(const rip_queue *q)
+{
+    return &rip__views[(uintptr_t)q / 64 % RIP__VIEWS];
+}
+
+/* The calling thread's view, as a member that has a mark on the queue. 0, or as
+ * rip_queue_put. */
+static inline int rip__queue_join(rip_queue *q, struct rip__queue_view **ret)
+{
+    struct rip__queue_view *v = rip__view_at(q);
+    if (v->m.q != q || v->process != rip__load_relaxed(rip__process) ||
+        rip__load_relaxed(&q->incarnation) != v->m.incarnation)
+        return rip__queue_join_slowly(q, ret);
+    *ret = v;
+    return 0;
+}
+
+static inline unsigned char *rip__queue_data(const struct rip__queue_map *m,
+                                             uint32_t cell)
+{
+    return m->data + (size_t)cell * m->stride;
+}
+
+/* ---- orders ----------------------------------------------------------- */
+
+/*
+ * An entry: {position:24, version:20, cell:20}. It counts if the position is
+ * the one it is looked for at; all others are older.
+ */
+#define RIP__NO_CELL 0xfffffu
+
+static inline uint64_t rip__entry(uint64_t position, uint32_t version,
+                                  uint32_t cell)
+{
+    return position << 40 | (uint64_t)(version & RIP__VERSIONS) << 20 | cell;
+}
+
+static inline uint32_t rip__entry_version(uint64_t entry)
+{
+    return (uint32_t)(entry >> 20) & RIP__VERSIONS;
+}
+
+static inline uint32_t rip__entry_cell(uint64_t entry)
+{
+    return (uint32_t)entry & RIP__NO_CELL;
+}
+
+/* How far the entry is ahead of the position. */
+static inline int32_t rip__entry_ahead(uint64_t entry, uint64_t position)
+{
+    uint32_t by = (uint32_t)(entry >> 40) - (uint32_t)position;
+    return (int32_t)(by << 8) >> 8;
+}
+
+/* Nobody turns in a circle for ever, whatever a neighbour writes. */
+static inline uint32_t rip__order_tries(const struct rip__queue_map *m)
+{
+    return 4 * m->mask + 1024;
+}
+
+/* Puts a cell at the end: 0, -EPIPE when the end is there, -EBADMSG. From this
+ * swap on it is in the queue. */
+int rip__order_append(const struct rip__queue_map *m, enum rip__way way,
+                      uint32_t cell, uint32_t version);
+
+/* Whether some entry has the cell in that version. */
+bool rip__order_has(const struct rip__queue_map *m, enum rip__way way,
+                    uint32_t cell, uint32_t version);
+
+/* The first entry that waits to be taken: 1, its cell and the word of that, and
+ * its position; 0: there is none; -EPIPE: there is the end; -EBADMSG. */
+int rip__order_first(const struct rip__queue_map *m, enum rip__way way,
+                     uint32_t *cell, uint64_t *word, uint64_t *position);
+
+/* It is taken. */
+static inline void rip__order_pass(const struct rip__queue_map *m,
+                                   enum rip__way way, uint64_t position)
+{
+    rip__store_relaxed(&m->q->order[way].head, position + 1);
+}
+
+/* Entries from the first on that wait to be taken. */
+size_t rip__order_count(const struct rip__queue_map *m, enum rip__way way);
+
+/* ---- waiting ---------------------------------------------------------- */
+
+/* Wakes up to n who sleep on a word of the queue. */
+void rip__queue_wake(uint32_t *sleepers, unsigned n);
+
+/* One of them; after a change of a word or an entry, each of which is a fence.
+ */
+static inline void rip__queue_tell(uint32_t *sleepers)
+{
+    if (rip__load_relaxed(sleepers) != 0)
+        rip__queue_wake(sleepers, 1);
+}
+
+struct rip__queue_wait {
+    rip_time deadline;
+    uint32_t *sleepers;
+    unsigned spins; /* rounds made so far */
+    bool announced, slept;
+    int end; /* why it waits no more; 0 */
+};
+
+/*
+ * A turn of a wait, after a look that found nothing: 0, look again; or
+ * -ETIMEDOUT, -ECANCELED: that was the last look.
+ */
+int rip__queue_turn(const struct rip__queue_view *v, struct rip__queue_wait *w);
+
+/* ---- coming back ------------------------------------------------------ */
+
+/* Sends a cell back that was leased, and has that word now. False: it is not
+ * so any more. */
+bool rip__queue_return(const struct rip__queue_map *m, uint32_t cell,
+                       uint64_t word, bool by_death);
+
+/* All that is leased to this process. */
+void rip__queue_return_all(const struct rip__queue_view *v);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "message/queue.h"
+
+/*
+ * A take: find the first entry whose cell waits to be taken, and make the cell
+ * ours by a swap of its word. The end of it is one more swap, which gives the
+ * cell free.
+ */
+
+/* Where the first message is; 1, 0: there is none, or -EPIPE, -EBADMSG. */
+struct place {
+    enum rip__way way;
+    uint32_t cell;
+    uint64_t word, position;
+};
+
+static int look_at(const struct rip__queue_map *m, enum rip__way way,
+                   struct place *ret)
+{
+    ret->way = way;
+    return rip__order_first(m, way, &ret->cell, &ret->word, &ret->position);
+}
+
+static int look(const struct rip__queue_map *m, struct place *ret)
+{
+    int r = look_at(m, RIP__RETURNS, ret);
+    return r != 0 ? r : look_at(m, RIP__MAIN, ret);
+}
+
+/* Makes it ours; false: another was faster. */
+static bool lease(const struct rip__queue_view *v, struct place *p)
+{
+    uint64_t to = rip__cell_to(p->word, RIP__CELL_LEASED, v->owner);
+    if (!rip__cas(&v->m.cells[p->cell].word, &p->word, to))
+        return false;
+    p->word = to;
+    rip__order_pass(&v->m, p->way, p->position);
+    return true;
+}
+
+/* ---- the end of the queue --------------------------------------------- */
+
+static bool is_ours(const struct rip__queue_map *m,
+                    const struct rip__queue_view *v, uint32_t owner)
+{
+    const struct rip__domain *d = v->me->domain;
+    uint32_t slot = rip__slot_of(owner);
+    (void)m;
+    return owner == v->owner ||
+           (slot < d->n_slots &&
+            rip__load_relaxed(&rip__slot(d, slot)->pid) ==
+                rip__load_relaxed(&v->me->slot->pid) &&
+            rip__load_relaxed(&rip__slot(d, slot)->pstart) ==
+                rip__load_relaxed(&v->me->slot->pstart));
+}
+
+/* Whether something may come back: it is leased to another process, or on its
+ * way. */
+static bool may_return(const struct rip__queue_view *v)
+{
+    for (uint32_t b = 0; b < v->m.capacity; b++) {
+        uint64_t word = rip__load(&v->m.cells[b].word);
+        enum rip__cell_state s = rip__cell_state(word);
+        if (s == RIP__CELL_BACK || (s == RIP__CELL_LEASED &&
+                                    !is_ours(&v->m, v, rip__cell_owner(word))))
+            return true;
+    }
+    return false;
+}
+
+/* After a look that found nothing. Who closed it may have been killed in the
+ * middle. */
+static int check_end(const struct rip__queue_view *v, int r)
+{
+    if (r == 0 && rip__load(&v->m.q->closing) != 0)
+        (void)rip__order_append(&v->m, RIP__MAIN, RIP__NO_CELL, 0);
+    if (r != -EPIPE)
+        return r;
+    return may_return(v) ? 0 : -EPIPE;
+}
+
+/* ---- taking ----------------------------------------------------------- */
+
+/* What may be taken: a message of at most `cap` bytes. */
+struct want {
+    bool dead;
+    size_t cap;
+    rip_time deadline;
+};
+
+static int try_take(const struct rip__queue_view *v, const struct want *want,
+                    struct place *p)
+{
+    for (;;) {
+        int r = want->dead ? look_at(&v->m, RIP__DEAD, p) : look(&v->m, p);
+        if (r != 1)
+            return want->dead ? r : check_end(v, r);
+        if (rip__load_relaxed(&v->m.cells[p->cell].len) > want->cap &&
+            rip__load(&v->m.cells[p->cell].word) == p->word)
+            return -EMSGSIZE;
+        if (lease(v, p))
+            return 1;
+    }
+}
+
+static __attribute__((noinline)) int take_in_time(
+    const struct rip__queue_view *v, const struct want *want, struct place *p)
+{
+    rip_queue *q = v->m.q;
+    struct rip__queue_wait w = { .deadline = want->deadline,
+                                 .sleepers =
+                                     want->dead ? &q->mourners : &q->getters };
+    struct place next;
+    int r = 0;
+    while (r == 0) {
+        r = rip__queue_turn(v, &w);
+        if (r == 0)
+            r = try_take(v, want, p);
+    }
+    if (w.slept) {
+        rip__swap(w.sleepers, 1);
+        if (look(&v->m, &next) != 0)
+            rip__queue_wake(w.sleepers, 1);
+    }
+    return r;
+}
+
+static int take(const struct rip__queue_view *v, const struct want *want,
+                struct place *p)
+{
+    int r = try_take(v, want, p);
+    return r != 0 ? r : take_in_time(v, want, p);
+}
+
+/* ---- the end of a lease ----------------------------------------------- */
+
+static bool set_free(const struct rip__queue_map *m, uint32_t b, uint64_t word)
+{
+    if (!rip__cas(&m->cells[b].word, &word, rip__cell_freed(word)))
+        return false;
+    rip__queue_tell(&m->q->putters);
+    rip__queue_tell(&m->q->joiners);
+    if (rip__load_relaxed(&m->q->closing) != 0)
+        rip__queue_wake(&m->q->getters, RIP__ALL);
+    return true;
+}
+
+static size_t len_of(const struct rip__queue_map *m, uint32_t b)
+{
+    uint64_t len = rip__load_relaxed(&m->cells[b].len);
+    return len < m->message_size ? len : m->message_size;
+}
+
+static ssize_t get(const struct rip__queue_view *v, void *buf, size_t cap,
+                   rip_time deadline)
+{
+    const struct want want = { .cap = cap, .deadline = deadline };
+    struct place p;
+    int r = take(v, &want, &p);
+    if (r < 0)
+        return r;
+    size_t len = len_of(&v->m, p.cell);
+    len = len < cap ? len : cap;
+    if (len > 0)
+        memcpy(buf, rip__queue_data(&v->m, p.cell), len);
+    set_free(&v->m, p.cell, p.word);
+    return (ssize_t)len;
+}
+
+ssize_t rip_queue_get(rip_queue *q, void *buf, size_t cap, rip_time deadline)
+{
+    struct rip__queue_view *v;
+    int r = rip__queue_join(q, &v);
+    return r < 0 ? r : get(v, buf, cap, deadline);
+}
+
+int rip_queue_get_many(rip_queue *q, struct iovec *msgs, size_t n,
+                       rip_time deadline)
+{
+    struct rip__queue_view *v;
+    ssize_t r = rip__queue_join(q, &v);
+    int done = 0;
+    while (r >= 0 && (size_t)done < n && done < INT32_MAX) {
+        r = get(v, msgs[done].iov_base, msgs[done].iov_len,
+                done == 0 ? deadline : RIP_NOW);
+        if (r >= 0)
+            msgs[done++].iov_len = (size_t)r;
+    }
+    return done > 0 ? done : (int)r;
+}
+
+/* ---- leases ----------------------------------------------------------- */
+
+static int take_message(rip_queue *q, struct rip_message *ret, bool dead,
+                        rip_time deadline)
+{
+    const struct want want = { dead, SIZE_MAX, deadline };
+    struct rip__queue_view *v;
+    struct place p;
+    int r = rip__queue_join(q, &v);
+    if (r == 0)
+        r = take(v, &want, &p);
+    if (r < 0)
+        return r;
+    *ret = (struct rip_message){
+        .data = rip__queue_data(&v->m, p.cell),
+        .len = len_of(&v->m, p.cell),
+        .deliveries = rip__cell_deaths(p.word) + 1,
+        .opaque = { p.cell, p.word },
+    };
+    return 0;
+}
+
+int rip_queue_take(rip_queue *q, struct rip_message *ret, rip_time deadline)
+{
+    return take_message(q, ret, false, deadline);
+}
+
+int rip_queue_take_dead(rip_queue *q, struct rip_message *ret,
+                        rip_time deadline)
+{
+    return take_message(q, ret, true, deadline);
+}
+
+/* The word of a message that is leased to this process; or 0. */
+static uint64_t leased_word(const struct rip__queue_view *v,
+                            const struct rip_message *msg)
+{
+    uint64_t b = msg->opaque[0], word = msg->opaque[1];
+    bool is = b < v->m.capacity && rip__cell_state(word) == RIP__CELL_LEASED &&
+              rip__load(&v->m.cells[b].word) == word &&
+              is_ours(&v->m, v, rip__cell_owner(word));
+    return is ? word : 0;
+}
+
+static void count_damage(const struct rip__queue_view *v)
+{
+    __atomic_add_fetch(&rip__roll(v->me->domain)->damaged, 1, __ATOMIC_RELAXED);
+}
+
+static void end_lease(rip_queue *q, struct rip_message *msg, bool back)
+{
+    struct rip__queue_view *v;
+    if (rip__queue_join(q, &v) < 0)
+        return;
+    uint32_t b = (uint32_t)msg->opaque[0];
+    uint64_t word = leased_word(v, msg);
+    bool ended = word != 0 && (back ? rip__queue_return(&v->m, b, word, false)
+                                    : set_free(&v->m, b, word));
+    if (!ended)
+        count_damage(v);
+    *msg = (struct rip_message){ .opaque = { UINT64_MAX } };
+}
+
+void rip_queue_done(rip_queue *q, struct rip_message *m)
+{
+    end_lease(q, m, false);
+}
+
+void rip_queue_give_back(rip_queue *q, struct rip_message *m)
+{
+    end_lease(q, m, true);
+}
+
+void rip__queue_return_all(const struct rip__queue_view *v)
+{
+    for (uint32_t b = 0; b < v->m.capacity; b++) {
+        uint64_t word = rip__load(&v->m.cells[b].word);
+        if (rip__cell_state(word) == RIP__CELL_LEASED &&
+            is_ours(&v->m, v, rip__cell_owner(word)))
+            rip__queue_return(&v->m, b, word, false);
+    }
+}
+
+/* ---- until all is done ------------------------------------------------ */
+
+/* Not those that are set aside: in the order of the dead, or leased from it. */
+static bool is_all_done(const struct rip__queue_map *m)
+{
+    for (uint32_t b = 0; b < m->capacity; b++) {
+        uint64_t word = rip__load(&m->cells[b].word);
+        bool dead =
+            m->max_deaths > 0 && rip__cell_deaths(word) >= m->max_deaths;
+        if (rip__cell_state(word) != RIP__CELL_FREE && !dead)
+            return false;
+    }
+    return true;
+}
+
+int rip_queue_join(rip_queue *q, rip_time deadline)
+{
+    struct rip__queue_view *v;
+    int r = rip__queue_join(q, &v);
+    if (r < 0)
+        return r;
+    struct rip__queue_wait w = { .deadline = deadline,
+                                 .sleepers = &q->joiners };
+    while (r == 0 && !is_all_done(&v->m))
+        r = rip__queue_turn(v, &w);
+    rip__queue_wake(&q->joiners, RIP__ALL);
+    return r;
+}

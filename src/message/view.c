@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "message/queue.h"
+
+/*
+ * A thread that uses a queue has a mark on it in its slot, by which a sweep
+ * finds the queue when it dies; and it keeps what it has found out about the
+ * place of things, so that this is checked once.
+ */
+
+__thread struct rip__queue_view rip__views[RIP__VIEWS];
+
+/* Twice as many entries as cells: several sweeps may send one back at once. */
+static uint32_t entries_for(uint32_t capacity)
+{
+    uint32_t n = 64;
+    while (n < 2 * capacity)
+        n *= 2;
+    return n;
+}
+
+/* Short messages stand close together, others begin at a line. */
+static size_t stride_for(size_t message_size)
+{
+    size_t step = message_size < RIP__LINE ? 16 : RIP__LINE;
+    return (message_size + step - 1) / step * step;
+}
+
+static size_t cells_size(uint32_t capacity)
+{
+    size_t size = capacity * sizeof(struct rip__cell);
+    return (size + RIP__LINE - 1) / RIP__LINE * RIP__LINE;
+}
+
+size_t rip__queue_size(uint32_t capacity, size_t message_size)
+{
+    return sizeof(struct rip_queue) + cells_size(capacity) +
+           RIP__WAYS * entries_for(capacity) * sizeof(uint64_t) +
+           capacity * stride_for(message_size);
+}
+
+void rip__queue_lay_out(struct rip__queue_map *m)
+{
+    m->mask = entries_for(m->capacity) - 1;
+    m->stride = stride_for(m->message_size);
+    unsigned char *at = (unsigned char *)(m->q + 1);
+    m->cells = (void *)at;
+    at += cells_size(m->capacity);
+    for (int i = 0; i < RIP__WAYS; i++) {
+        m->entries[i] = (void *)at;
+        at += (m->mask + 1) * sizeof(uint64_t);
+    }
+    m->data = at;
+}
+
+bool rip__queue_map(struct rip__queue_map *ret, const struct rip__domain *d,
+                    rip_queue *q)
+{
+    const uint64_t key = rip__key(d, q);
+    if (!d->shared || !rip__object(d, key, sizeof *q) ||
+        rip__load(&q->magic) != RIP__QUEUE_MAGIC)
+        return false;
+    struct rip__queue_map m = {
+        .q = q,
+        .incarnation = rip__load_relaxed(&q->incarnation),
+        .capacity = rip__load_relaxed(&q->capacity),
+        .message_size = rip__load_relaxed(&q->message_size),
+        .max_deaths = rip__load_relaxed(&q->max_deaths),
+    };
+    if (m.capacity == 0 || m.capacity > RIP__CELLS_MAX ||
+        m.message_size > RIP__MESSAGE_MAX ||
+        !rip__object(d, key, rip__queue_size(m.capacity, m.message_size)))
+        return false;
+    rip__queue_lay_out(&m);
+    *ret = m;
+    return true;
+}
+
+static int mark(struct rip__me *me, const rip_queue *q, uint32_t incarnation)
+{
+    if (rip__find_mark(me, q, RIP__USES, incarnation) ||
+        rip__mark(me, q, RIP__USES, incarnation))
+        return 0;
+    return -ENOMEM;
+}
+
+/* A death before we were a member may be ours to mend: who is none cannot. */
+int rip__queue_join_slowly(rip_queue *q, struct rip__queue_view **ret)
+{
+    struct rip__queue_view v = { .process = 0 };
+    if (!rip__is_shared(q))
+        return -EBADMSG;
+    int r = rip__join(q, &v.me);
+    if (r < 0)
+        return r;
+    v.process = rip__load(rip__process);
+    if (!rip__queue_map(&v.m, v.me->domain, q))
+        return -EBADMSG;
+    r = mark(v.me, q, v.m.incarnation);
+    if (r < 0)
+        return r;
+    v.owner = rip__cell_owner(v.me->id);
+    *rip__view_at(q) = v;
+    *ret = rip__view_at(q);
+    return 0;
+}
