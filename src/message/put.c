@@ -46,7 +46,9 @@ static __attribute__((noinline)) int64_t claim_in_time(
     const struct rip__queue_view *v, rip_time deadline)
 {
     uint32_t *sleepers = &v->m.q->putters, all = v->m.capacity;
-    struct rip__queue_wait w = { .deadline = deadline, .sleepers = sleepers };
+    struct rip__queue_wait w = { .deadline = deadline,
+                                 .sleepers = sleepers,
+                                 .patience = &v->patience[0] };
     int64_t b;
     while ((b = claim(v, w.announced || w.end < 0 ? all : FEW)) < 0) {
         if (is_closing(v->m.q))
@@ -59,10 +61,9 @@ static __attribute__((noinline)) int64_t claim_in_time(
         if (r < 0)
             return r;
     }
-    if (w.slept) {
-        rip__swap(sleepers, 1);
+    rip__queue_found(&w);
+    if (w.slept)
         rip__queue_wake(sleepers, 1);
-    }
     return b;
 }
 
@@ -84,7 +85,7 @@ static int append(const struct rip__queue_view *v, uint32_t b)
     return r;
 }
 
-static int put(const struct rip__queue_view *v, const void *msg, size_t len,
+static int put(struct rip__queue_view *v, const void *msg, size_t len,
                rip_time deadline)
 {
     if (len > v->m.message_size)

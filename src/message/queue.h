@@ -140,6 +140,7 @@ struct rip__queue_view {
     uint64_t process; /* as of rip__near */
     struct rip__me *me;
     uint32_t owner; /* as it stands in the word of a cell */
+    uint32_t patience[2]; /* of its puts and gets, in ns: wait.c */
 };
 
 /* How much memory a queue takes. */
@@ -233,7 +234,9 @@ int rip__order_first(const struct rip__queue_map *m, enum rip__way way,
 static inline void rip__order_pass(const struct rip__queue_map *m,
                                    enum rip__way way, uint64_t position)
 {
-    rip__store_relaxed(&m->q->order[way].head, position + 1);
+    uint64_t *head = &m->q->order[way].head;
+    if (rip__load_relaxed(head) <= position)
+        rip__store_relaxed(head, position + 1);
 }
 
 /* Entries from the first on that wait to be taken. */
@@ -255,6 +258,7 @@ static inline void rip__queue_tell(uint32_t *sleepers)
 struct rip__queue_wait {
     rip_time deadline;
     uint32_t *sleepers;
+    uint32_t *patience;
     unsigned spins; /* rounds made so far */
     bool announced, slept;
     int end; /* why it waits no more; 0 */
@@ -265,6 +269,10 @@ struct rip__queue_wait {
  * -ETIMEDOUT, -ECANCELED: that was the last look.
  */
 int rip__queue_turn(const struct rip__queue_view *v, struct rip__queue_wait *w);
+
+/* The end of a wait that has found something. If it has slept, others may do so
+ * still, and there may be something for them: then the caller wakes one. */
+void rip__queue_found(struct rip__queue_wait *w);
 
 /* ---- coming back ------------------------------------------------------ */
 

@@ -111,6 +111,7 @@ static __attribute__((noinline)) int take_in_time(
 {
     rip_queue *q = v->m.q;
     struct rip__queue_wait w = { .deadline = want->deadline,
+                                 .patience = &v->patience[1],
                                  .sleepers =
                                      want->dead ? &q->mourners : &q->getters };
     struct place next;
@@ -120,15 +121,14 @@ static __attribute__((noinline)) int take_in_time(
         if (r == 0)
             r = try_take(v, want, p);
     }
-    if (w.slept) {
-        rip__swap(w.sleepers, 1);
-        if (look(&v->m, &next) != 0)
-            rip__queue_wake(w.sleepers, 1);
-    }
+    if (r == 1)
+        rip__queue_found(&w);
+    if (w.slept && look(&v->m, &next) != 0)
+        rip__queue_wake(w.sleepers, 1);
     return r;
 }
 
-static int take(const struct rip__queue_view *v, const struct want *want,
+static int take(struct rip__queue_view *v, const struct want *want,
                 struct place *p)
 {
     int r = try_take(v, want, p);
@@ -154,7 +154,7 @@ static size_t len_of(const struct rip__queue_map *m, uint32_t b)
     return len < m->message_size ? len : m->message_size;
 }
 
-static ssize_t get(const struct rip__queue_view *v, void *buf, size_t cap,
+static ssize_t get(struct rip__queue_view *v, void *buf, size_t cap,
                    rip_time deadline)
 {
     const struct want want = { .cap = cap, .deadline = deadline };
@@ -296,8 +296,10 @@ int rip_queue_join(rip_queue *q, rip_time deadline)
     int r = rip__queue_join(q, &v);
     if (r < 0)
         return r;
+    uint32_t patience = 0;
     struct rip__queue_wait w = { .deadline = deadline,
-                                 .sleepers = &q->joiners };
+                                 .sleepers = &q->joiners,
+                                 .patience = &patience };
     while (r == 0 && !is_all_done(&v->m))
         r = rip__queue_turn(v, &w);
     rip__queue_wake(&q->joiners, RIP__ALL);

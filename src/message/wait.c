@@ -15,7 +15,24 @@
  * lost by a death in between they find at their look again.
  */
 
-enum { FIRST_PAUSES = 4 };
+/*
+ * Before that it looks a few times more, after longer and longer pauses. Where
+ * the other side is just as fast, each look takes a line out of its cache, and
+ * both crawl along together; so who finds something at its first look waits twice
+ * as long before that the next time, up to a microsecond or two, and then finds
+ * many. Where one waits for an answer the first look is too early, and is made
+ * sooner.
+ */
+enum { LEAST_NS = 64, MOST_NS = 4096 };
+
+static void spin(rip_time ns)
+{
+    rip_time until = rip__os_clock() + ns;
+    do {
+        for (int i = 0; i < 4; i++)
+            rip__pause();
+    } while (rip__os_clock() < until);
+}
 
 void rip__queue_wake(uint32_t *sleepers, unsigned n)
 {
@@ -36,14 +53,25 @@ static int sleep_for(const struct rip__queue_view *v, struct rip__queue_wait *w)
     return rip__sleep(v->me, &s, w->deadline);
 }
 
+void rip__queue_found(struct rip__queue_wait *w)
+{
+    if (w->slept)
+        rip__swap(w->sleepers, 1);
+    if (w->spins != 1)
+        *w->patience /= 2;
+    else if (!w->announced && *w->patience < MOST_NS)
+        *w->patience *= 2;
+}
+
 int rip__queue_turn(const struct rip__queue_view *v, struct rip__queue_wait *w)
 {
     if (w->end < 0 || w->deadline == RIP_NOW)
         return w->end < 0 ? w->end : -ETIMEDOUT;
-    unsigned pauses = FIRST_PAUSES << w->spins;
-    if (pauses <= rip__spins()) {
-        for (unsigned i = 0; i < pauses; i++)
-            rip__pause();
+    if (*w->patience < LEAST_NS)
+        *w->patience = LEAST_NS;
+    rip_time ns = (rip_time)*w->patience << w->spins;
+    if (ns <= MOST_NS && rip__spins() > 0) {
+        spin(ns);
         w->spins++;
     } else if (!w->announced) {
         rip__swap(w->sleepers, 1);
