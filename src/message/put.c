@@ -43,7 +43,7 @@ static bool is_closing(const rip_queue *q)
 
 /* To wait for a cell, and to pass on what woke us. */
 static __attribute__((noinline)) int64_t claim_in_time(
-    const struct rip__queue_view *v, rip_time deadline)
+    struct rip__queue_view *v, rip_time deadline)
 {
     uint32_t *sleepers = &v->m.q->putters, all = v->m.capacity;
     struct rip__queue_wait w = { .deadline = deadline,

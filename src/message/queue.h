@@ -108,8 +108,9 @@ struct rip_queue {
     uint32_t magic; /* 0: it is no queue, or no more */
     uint32_t incarnation;
     uint32_t capacity, message_size, max_deaths;
-    uint32_t closing; /* no put is to begin */
-    unsigned char line1[RIP__LINE - 24];
+    uint32_t closing;    /* no put is to begin */
+    uint32_t has_leases; /* or had: rip_queue_take was called */
+    unsigned char line1[RIP__LINE - 28];
 
     /* 1: somebody may sleep until it is 0 */
     uint32_t getters, putters, joiners, mourners;
@@ -139,7 +140,7 @@ struct rip__queue_view {
     struct rip__queue_map m;
     uint64_t process; /* as of rip__near */
     struct rip__me *me;
-    uint32_t owner; /* as it stands in the word of a cell */
+    uint32_t owner;       /* as it stands in the word of a cell */
     uint32_t patience[2]; /* of its puts and gets, in ns: wait.c */
 };
 
@@ -261,6 +262,7 @@ struct rip__queue_wait {
     uint32_t *patience;
     unsigned spins; /* rounds made so far */
     bool announced, slept;
+    int naps;
     int end; /* why it waits no more; 0 */
 };
 
@@ -268,7 +270,7 @@ struct rip__queue_wait {
  * A turn of a wait, after a look that found nothing: 0, look again; or
  * -ETIMEDOUT, -ECANCELED: that was the last look.
  */
-int rip__queue_turn(const struct rip__queue_view *v, struct rip__queue_wait *w);
+int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w);
 
 /* The end of a wait that has found something. If it has slept, others may do so
  * still, and there may be something for them: then the caller wakes one. */

@@ -106,8 +106,9 @@ static int try_take(const struct rip__queue_view *v, const struct want *want,
     }
 }
 
-static __attribute__((noinline)) int take_in_time(
-    const struct rip__queue_view *v, const struct want *want, struct place *p)
+static __attribute__((noinline)) int take_in_time(struct rip__queue_view *v,
+                                                  const struct want *want,
+                                                  struct place *p)
 {
     rip_queue *q = v->m.q;
     struct rip__queue_wait w = { .deadline = want->deadline,
@@ -201,6 +202,8 @@ static int take_message(rip_queue *q, struct rip_message *ret, bool dead,
     struct rip__queue_view *v;
     struct place p;
     int r = rip__queue_join(q, &v);
+    if (r == 0 && rip__load_relaxed(&q->has_leases) == 0)
+        rip__publish(&q->has_leases, 1);
     if (r == 0)
         r = take(v, &want, &p);
     if (r < 0)

@@ -18,10 +18,10 @@
 /*
  * Before that it looks a few times more, after longer and longer pauses. Where
  * the other side is just as fast, each look takes a line out of its cache, and
- * both crawl along together; so who finds something at its first look waits twice
- * as long before that the next time, up to a microsecond or two, and then finds
- * many. Where one waits for an answer the first look is too early, and is made
- * sooner.
+ * both crawl along together; so who finds something at its first look waits
+ * twice as long before that the next time, up to a microsecond or two, and then
+ * finds many. Where one waits for an answer the first look is too early, and is
+ * made sooner.
  */
 enum { LEAST_NS = 64, MOST_NS = 4096 };
 
@@ -40,17 +40,42 @@ void rip__queue_wake(uint32_t *sleepers, unsigned n)
         rip__wake(true, sleepers, n);
 }
 
-static int sleep_for(const struct rip__queue_view *v, struct rip__queue_wait *w)
+/* Members to whom something is leased: up to `max`. */
+static size_t lessees(const struct rip__queue_view *v, uint64_t *ret,
+                      size_t max)
 {
-    const struct rip__sleep s = {
+    const struct rip__domain *d = v->me->domain;
+    size_t n = 0;
+    for (uint32_t i = 0; i < v->m.capacity && n < max; i++) {
+        uint64_t word = rip__load(&v->m.cells[i].word);
+        uint32_t slot = rip__slot_of(rip__cell_owner(word));
+        if (rip__cell_state(word) != RIP__CELL_LEASED || slot >= d->n_slots)
+            continue;
+        uint64_t claim = rip__load(&rip__slot(d, slot)->claim);
+        ret[n++] = rip__identity(rip__generation(claim), slot);
+    }
+    return n;
+}
+
+static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
+{
+    uint64_t who[RIP__WATCH];
+    struct rip__sleep s = {
         .object = v->m.q,
         .word = w->sleepers,
         .seen = 1,
+        .watch = who,
         .heeds_stop = true,
     };
+    rip_time until = w->deadline;
     w->announced = false;
     w->slept = true;
-    return rip__sleep(v->me, &s, w->deadline);
+    if (rip__load_relaxed(&v->m.q->has_leases)) {
+        s.n_watch = lessees(v, who, RIP__WATCH);
+        until = rip__dying_until(v->me, who, &s.n_watch, &w->naps, w->deadline);
+    }
+    int r = rip__sleep(v->me, &s, until);
+    return r == -ETIMEDOUT && until != w->deadline ? 0 : r;
 }
 
 void rip__queue_found(struct rip__queue_wait *w)
@@ -63,7 +88,7 @@ void rip__queue_found(struct rip__queue_wait *w)
         *w->patience *= 2;
 }
 
-int rip__queue_turn(const struct rip__queue_view *v, struct rip__queue_wait *w)
+int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w)
 {
     if (w->end < 0 || w->deadline == RIP_NOW)
         return w->end < 0 ? w->end : -ETIMEDOUT;

@@ -325,6 +325,15 @@ struct rip__sleep {
 int rip__sleep(struct rip__me *me, const struct rip__sleep *s,
                rip_time deadline);
 
+/*
+ * Until when to sleep, for who waits for what belongs to processes: that comes
+ * back some moments after the thread of one is dead, and is looked for at short
+ * intervals, for a while. The dead among those n are taken out. `naps` is 0 at
+ * first.
+ */
+rip_time rip__dying_until(struct rip__me *me, uint64_t *who, size_t *n,
+                          int *naps, rip_time deadline);
+
 /* Wakes up to n sleepers; how many there were. Async-signal-safe. */
 unsigned rip__wake(bool shared, const uint32_t *word, unsigned n);
 #define RIP__ALL 0x7fffffffu
@@ -462,9 +471,10 @@ unsigned rip__count_recorded(uint64_t state, uint64_t word, uint32_t slot,
 /* Mends what is left by the dead of a domain. Cheap when there are none. */
 void rip__sweep(struct rip__domain *d);
 /*
- * That of message/mend.c, which stands above: what a dead member, whose slot says
- * `claim`, has left in the queue `key`. False: something is left, as its process
- * lives. Weak, as a program with the static library may have no queue in it.
+ * That of message/mend.c, which stands above: what a dead member, whose slot
+ * says `claim`, has left in the queue `key`. False: something is left, as its
+ * process lives. Weak, as a program with the static library may have no queue
+ * in it.
  */
 bool rip__queue_mend(struct rip__domain *d, uint32_t index, uint64_t claim,
                      uint64_t key, unsigned incarnation)

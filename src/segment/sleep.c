@@ -127,6 +127,33 @@ static rip_time since(struct rip__me *me, uint64_t key, rip_time now)
     return me->waits_since;
 }
 
+/* The dead are passed over, as nothing more is heard of them: true, there are
+ * such. */
+static bool is_dying(const struct rip__me *me, uint64_t *who, size_t *n)
+{
+    size_t alive = 0;
+    for (size_t i = 0; i < *n; i++)
+        if (!rip__is_dead(me->domain, who[i]))
+            who[alive++] = who[i];
+    bool found = alive < *n;
+    *n = alive;
+    return found;
+}
+
+rip_time rip__dying_until(struct rip__me *me, uint64_t *who, size_t *n,
+                          int *naps, rip_time deadline)
+{
+    enum { NAP_NS = 250000, NAPS = 10 };
+    if (!is_dying(me, who, n))
+        return deadline;
+    rip__sweep(me->domain);
+    rip_time nap = rip__os_clock() + ((rip_time)NAP_NS << *naps);
+    if (*naps == NAPS || nap >= deadline)
+        return deadline;
+    ++*naps;
+    return nap;
+}
+
 int rip__sleep(struct rip__me *me, const struct rip__sleep *s,
                rip_time deadline)
 {

@@ -19,10 +19,6 @@
  */
 enum { VALUE_AT = 1 };
 
-/* Naps this short, doubled each time, while somebody is dying: its thread is
- * gone, the rest of its process not yet. */
-enum { DYING_NS = 250000, DYING_NAPS = 10 };
-
 _Static_assert(sizeof(rip_sem) == sizeof(struct rip__count), "");
 _Static_assert(RIP_SEM_MAX == RIP__COUNT_MAX, "");
 
@@ -108,35 +104,6 @@ struct turn {
     int end; /* why it sleeps no more; 0 */
 };
 
-/* The dead among those who hold permits are passed over, as nothing more is
- * heard of them: true, there are such. */
-static bool is_dying(const struct rip__me *me, uint64_t *who, size_t *n)
-{
-    size_t alive = 0;
-    for (size_t i = 0; i < *n; i++)
-        if (!rip__is_dead(me->domain, who[i]))
-            who[alive++] = who[i];
-    bool found = alive < *n;
-    *n = alive;
-    return found;
-}
-
-/* A permit comes back when the process that has it dies, which is some moments
- * after its thread: then it is looked for at short intervals, for a while.
- * Until when to sleep. */
-static rip_time look_for_dying(struct rip__me *me, uint64_t *who, size_t *n,
-                               struct turn *t)
-{
-    if (!is_dying(me, who, n))
-        return t->deadline;
-    rip__sweep(me->domain);
-    rip_time nap = rip_time_now() + ((rip_time)DYING_NS << t->naps);
-    if (t->naps == DYING_NAPS || nap >= t->deadline)
-        return t->deadline;
-    t->naps++;
-    return nap;
-}
-
 static void sleep_for(struct rip__me *me, rip_sem *s, struct turn *t)
 {
     uint64_t who[RIP__WATCH];
@@ -150,7 +117,8 @@ static void sleep_for(struct rip__me *me, rip_sem *s, struct turn *t)
     rip_time until = t->deadline;
     if (is_counted(s)) {
         sleep.n_watch = rip__count_holders(me, count(s), who, RIP__WATCH);
-        until = look_for_dying(me, who, &sleep.n_watch, t);
+        until =
+            rip__dying_until(me, who, &sleep.n_watch, &t->naps, t->deadline);
     }
     int r = rip__sleep(me, &sleep, until);
     t->end = r == -ETIMEDOUT && until != t->deadline ? 0 : r;
