@@ -159,16 +159,16 @@ static void put_all(void *o)
         put(o);
 }
 
-static void take_all(void *o)
-{
-    for (int i = 0; i < CAPACITY; i++)
-        take(o);
-}
-
 static void take_one(void *o)
 {
     int r = take_by(o, RIP_NOW);
     KILL_CHECK(r == 0 || r == -ETIMEDOUT);
+}
+
+static void take_some(void *o)
+{
+    for (int i = 0; i < CAPACITY; i++)
+        take_one(o);
 }
 
 static void put_two(void *o)
@@ -268,8 +268,8 @@ static void audit(void *o)
         audit_cells(s);
 }
 
-/* Nothing of one who is stopped is taken from him; and as much is left for him as
- * there was. */
+/* Nothing of one who is stopped is taken from him; and as much is left for him
+ * as there was. */
 static void no_robbing(void *o)
 {
     library_sweep(o);
@@ -281,9 +281,9 @@ static void no_robbing(void *o)
 static const struct kill_state
     asleep = { "asleep",
                { { KILL_KEEPS, nothing, put }, { KILL_SLEEPS, take, NULL } } },
-    full = { "full", { { KILL_HOLDS, put_all, take_all } } },
+    full = { "full", { { KILL_HOLDS, put_all, take_some } } },
     crowd = { "crowd",
-              { { KILL_HOLDS, put_all, take_all },
+              { { KILL_HOLDS, put_all, take_some },
                 { KILL_BEHIND, put, NULL } } },
     wrapped = { "wrapped", { { KILL_HOLDS, wrap, nothing } } },
     one = { "one", { { KILL_HOLDS, put, nothing } } },
@@ -301,28 +301,53 @@ static const struct kill_state
                { KILL_HOLDS, nothing, put },
                { KILL_BEHIND, take, NULL } } };
 
+/* In pairs nobody takes more than is put: so the other one does both. */
 static const struct kill_operation operations[] = {
     { .name = "put",
       .before = join,
       .run = put,
-      .states = { &library_fresh, &asleep, &full, &crowd, &wrapped, &leased } },
+      .alone = true,
+      .against = "cycle sweep",
+      .states = { &library_fresh, &full, &crowd, &wrapped, &leased } },
     { .name = "get",
       .before = join,
       .run = get,
-      .states = { &one, &wrapped, &empty, &pressed, &leased } },
+      .alone = true,
+      .against = "cycle",
+      .states = { &one, &wrapped, &empty, &leased } },
     { .name = "take",
       .before = join,
       .run = take,
-      .states = { &one, &two, &wrapped, &empty, &pressed, &leases, &late } },
+      .alone = true,
+      .against = "cycle sweep",
+      .states = { &one, &two, &wrapped, &empty, &leases, &late } },
     { .name = "give-back",
       .before = join,
       .run = give_back,
+      .alone = true,
+      .against = "cycle sweep",
       .states = { &one, &leased } },
+    { .name = "cycle",
+      .before = join,
+      .run = cycle,
+      .states = { &library_fresh, &wrapped, &leased, &leases } },
+    { .name = "wake",
+      .before = join,
+      .run = put,
+      .alone = true,
+      .against = "",
+      .states = { &asleep } },
+    { .name = "make-room",
+      .before = join,
+      .run = take,
+      .alone = true,
+      .against = "",
+      .states = { &pressed } },
     { .name = "close",
       .before = join,
       .run = close_it,
       .alone = true,
-      .against = "put take",
+      .against = "",
       .states = { &library_fresh, &one } },
     { .name = "sweep",
       .before = join,
