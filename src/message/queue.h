@@ -140,7 +140,9 @@ struct rip__queue_view {
     struct rip__queue_map m;
     uint64_t process; /* as of rip__near */
     struct rip__me *me;
-    uint32_t owner;       /* as it stands in the word of a cell */
+    uint32_t owner; /* as it stands in the word of a cell */
+    uint32_t takes;
+    rip_time look_at;     /* for the dead, though there is no need to sleep */
     uint32_t patience[2]; /* of its puts and gets, in ns: wait.c */
 };
 

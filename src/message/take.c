@@ -129,9 +129,22 @@ static __attribute__((noinline)) int take_in_time(struct rip__queue_view *v,
     return r;
 }
 
+/* Where there is always something to take nobody sleeps, and looks again. */
+static void look_for_dead(struct rip__queue_view *v)
+{
+    rip_time now = rip__os_clock_coarse();
+    if (now < v->look_at)
+        return;
+    v->look_at = now + rip__look_again_ns / 2;
+    rip__sweep(v->me->domain);
+}
+
 static int take(struct rip__queue_view *v, const struct want *want,
                 struct place *p)
 {
+    enum { MANY = 64 };
+    if (v->takes++ % MANY == 0)
+        look_for_dead(v);
     int r = try_take(v, want, p);
     return r != 0 ? r : take_in_time(v, want, p);
 }
@@ -204,8 +217,10 @@ static int take_message(rip_queue *q, struct rip_message *ret, bool dead,
     int r = rip__queue_join(q, &v);
     if (r == 0 && rip__load_relaxed(&q->has_leases) == 0)
         rip__publish(&q->has_leases, 1);
-    if (r == 0)
+    if (r == 0) {
+        look_for_dead(v);
         r = take(v, &want, &p);
+    }
     if (r < 0)
         return r;
     *ret = (struct rip_message){
