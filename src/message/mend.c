@@ -85,8 +85,10 @@ bool rip__queue_mend(struct rip__domain *d, uint32_t index, uint64_t claim,
             rip__cell_owner(word) == rip__cell_owner(who))
             all = mend(&m, b, word, process_gone) && all;
     }
-    /* The dead may have been about to wake somebody. */
-    rip__queue_tell(&q->getters);
-    rip__queue_tell(&q->putters);
+    if (all) { /* else it comes here again; it may have been about to wake one
+                */
+        rip__queue_tell(&q->getters);
+        rip__queue_tell(&q->putters);
+    }
     return all;
 }
