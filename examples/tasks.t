@@ -39,3 +39,27 @@ it has ended with 0
 $ example_stop processes
 worker: asked to stop
 it has ended with 0
+
+== queue: a worker is killed, and its job is done
+$ example_queue processes
+1 killed
+0: 0
+1: 1
+2: 4
+3: 9, at the second try
+4: 16
+5: 25
+6: 36
+7: 49
+
+== queue: threads
+$ example_queue threads
+0 killed
+0: 0
+1: 1
+2: 4
+3: 9
+4: 16
+5: 25
+6: 36
+7: 49
