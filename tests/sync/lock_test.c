@@ -151,6 +151,49 @@ BOTH(release_wakes)
         CHECK_INT(actor_end(&a[i]), ==, 0);
 }
 
+/* At first a sleeper looks again by itself, very soon. */
+static void wait_sleeps_soundly(const struct actor *a)
+{
+    const struct rip__domain *d = rip__domain_of(lock);
+    const struct rip__slot *slot = NULL;
+    for (uint32_t i = 1; i < rip__slots_used(d); i++)
+        if (rip__load(&rip__slot(d, i)->wait) == rip__key(d, lock) &&
+            (pid_t)rip__slot(d, i)->tid == a->tid)
+            slot = rip__slot(d, i);
+    CHECK(slot != NULL);
+    rip_time since = rip__load_relaxed(&slot->wait_since);
+    while (rip_time_now() < since + 5000000)
+        sched_yield();
+    actor_wait_sleeps(a);
+}
+
+/* Its end would be one more thing that wakes others. */
+static int take_give_and_stay(void *arg)
+{
+    int r = take_and_give(arg);
+    actor_stay();
+    return r;
+}
+
+/* Each release wakes one; who has been woken wakes the next. */
+BOTH(each_sleeper_is_woken_in_turn)
+{
+    struct actor a[3];
+    scene_no_second_look();
+    acquire();
+    for (int i = 0; i < 3; i++) {
+        actor_start(&a[i], take_give_and_stay, NULL);
+        actor_wait_sleeps(&a[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        wait_sleeps_soundly(&a[i]);
+    rip_lock_release(lock);
+    while (rip__load(&stage->done) != 3)
+        sched_yield();
+    for (int i = 0; i < 3; i++)
+        end_holder(&a[i]);
+}
+
 BOTH(leaves_errno_alone)
 {
     struct actor a;
