@@ -7,10 +7,18 @@
 #
 # ./dev prove matrix: the kill sweep, and beside it what the same kills do to
 # the objects of libc and of Python, as a table: in docs/crash-safety.md.
+#
+# ./dev prove mutants: bugs planted in a copy of the library, and what finds each
+# of them: there too.
 
 dev_prove() {
   if [ "${1:-}" = matrix ]; then
     prove_matrix
+    return
+  fi
+  if [ "${1:-}" = mutants ]; then
+    need python3:python3
+    python3 tests/kill/mutants.py --table=docs/crash-safety.md
     return
   fi
   times=${1:-100}

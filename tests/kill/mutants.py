@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Test of the test: bugs that are planted in a copy of the sources, one at a
-time, each of which the kill sweep has to find. Usage: mutants.py [WORD...],
-those whose name has such a word; --list only names them, --check only looks
-whether each can be planted, --step plays kill-step in place of kill-sweep.
+time, each of which the kill sweep has to find, or a test of the suite where no
+death shows it. Usage: mutants.py [WORD...], those whose name has such a word;
+--list only names them, --check only looks whether each can be planted, --step
+plays kill-step in place of kill-sweep, --table=FILE writes what has caught
+each one into FILE, between two marks.
 
-A mutant is a text in a file, what stands there instead, and where the sweep
-looks for it. A text that is not there any more is an error: say what the same
-mistake would be now."""
+A mutant is a text in a file, what stands there instead, and where to look for
+it: words of the sweep, "kill-step: WORDS", or "PROGRAM_test: TEST". A text that
+is not there any more is an error: say what the same mistake would be now."""
 
 import pathlib
 import re
@@ -17,10 +19,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "build-mutants"
-STEP = "--step" in sys.argv
-PROGRAM = "tests/kill/" + ("kill-step" if STEP else "kill-sweep")
+PROGRAM = "kill-step" if "--step" in sys.argv else "kill-sweep"
 
-# name, file, text, instead, the words of the sweep
+# name, file, text, instead, where it is looked for
 MUTANTS = [
     # ---- who is dead
     ("nobody-is-dead", "src/segment/life.c",
@@ -79,7 +80,7 @@ MUTANTS = [
      "return dead ? RIP_RECOVERED : 0;", "return 0;", "lock"),
     ("lock-release-without-a-wake", "src/sync/lock.c",
      "    if (rip__load_relaxed(&me->slot->wanted) != 0)\n"
-     "        wake_one(me, l);", "", "lock"),
+     "        wake_one(me, l);", "", "lock_test: a_release_wakes*"),
     ("lock-robs-the-slow", "src/sync/lock.c",
      "if ((owner != 0 && !dead) || !may_take(a, word))",
      "if ((owner != 0 && !dead && a->since == 0) || !may_take(a, word))",
@@ -88,11 +89,12 @@ MUTANTS = [
      "    if (rip__cas(&l->word, &seen, me->id))\n        return true;",
      "    if (rip__load(&l->word) == seen) {\n"
      "        rip__store(&l->word, me->id);\n        return true;\n    }",
-     "lock"),
+     "lock_test: excludes*"),
     ("lock-sleepers-not-inherited", "src/sync/lock.c",
      "    if (a->since == 0 && !dead && a->heir == 0 && !damaged)\n"
      "        return;",
-     "    if (a->me || dead || damaged)\n        return;", "lock"),
+     "    if (a->me || dead || damaged)\n        return;",
+     "lock_test: each_sleeper*"),
     # ---- once, event, condition, signals
     ("once-done-before-it-is", "src/sync/once.c",
      "    int code = fn(arg);\n", "    rip__store(&f->word, id | 0);\n"
@@ -165,9 +167,10 @@ MUTANTS = [
 ]
 
 
-def run(*command):
+def run(*command, seconds=None):
     return subprocess.run(command, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False)
+                          stderr=subprocess.STDOUT, text=True, check=False,
+                          timeout=seconds)
 
 
 def pattern(text):
@@ -188,22 +191,40 @@ def prepare():
     return tree
 
 
-def build():
-    return run("ninja", "-C", str(COPY / "build"), PROGRAM)
+def path_of(program):
+    """In the build folder."""
+    kill = "" if program.endswith("_test") else "kill/"
+    return f"tests/{kill}{program}"
 
 
-def sweep(words):
+def build(program):
+    return run("ninja", "-C", str(COPY / "build"), path_of(program))
+
+
+def play(program, pattern_of_tests):
+    """The first test that fails; None: there is none."""
+    done = run(str(COPY / "build" / path_of(program)), pattern_of_tests)
+    found = re.search(r"^not ok \d+ - (\S+)", done.stdout, re.MULTILINE)
+    return f"{program} {found.group(1)}" if found else None
+
+
+def sweep(program, words):
     """The first bad point; None: there is none."""
-    base = [str(COPY / "build" / PROGRAM), "--first", "--deadline=2",
+    base = [str(COPY / "build" / path_of(program)), "--first", "--deadline=2",
             "--bad=1"]
     words = words.split()
     words += ["*"] * (3 - len(words))
-    for mode in ("[elrstz][ehlotx]*", "*"): # the quick ones first
-        more = words + [mode]
-        done = run(*base, "--pair-shallow=29", *more)
+    modes = ("reaped", "[elrstz][ehlotx]*", "*") # the quick ones first
+    for mode in (words.pop(),) if len(words) > 3 else modes:
+        try:
+            done = run(*base, "--pair-shallow=29", *words, mode, seconds=300)
+        except subprocess.TimeoutExpired: # who waits in vain has ever more points
+            return f"{' '.join(words)} {mode}: comes to no end"
         found = re.search(r"bad: kill-s\w+ (.*)\n\s*(.*)", done.stdout)
         if found:
             return f"{found.group(1)}: {found.group(2)}"
+        if "nothing has these names" in done.stdout: # in this mode
+            continue
         if done.returncode not in (0, 1):
             return done.stdout[-200:]
     return None
@@ -230,14 +251,29 @@ def try_one(tree, mutant):
     if n == 0:
         return False, f"its text is not in {file} any more"
     path.write_text(after)
+    program, _, where = words.rpartition(": ")
+    program = program or PROGRAM
     try:
-        done = build()
+        done = build(program)
         if done.returncode:
             return False, "does not compile:\n" + done.stdout[-800:]
-        found = sweep(words)
+        find = play if program.endswith("_test") else sweep
+        found = find(program, where)
         return found is not None, found or "SURVIVES"
     finally:
         path.write_text(before)
+
+
+def write_table(file, results):
+    """Between the marks, in place of what is there."""
+    rows = "".join(f"| {name} | {what.splitlines()[0]} |\n"
+                   for name, what in results)
+    begin, end = "<!-- mutants: begin -->\n", "<!-- mutants: end -->\n"
+    text = file.read_text()
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}| planted bug | the first to catch it |\n"
+                    f"|---|---|\n{rows}{end}{after}")
 
 
 def main():
@@ -251,12 +287,16 @@ def main():
         return check(chosen)
     tree = prepare()
     caught = 0
+    results = []
     for mutant in chosen:
         good, what = try_one(tree, mutant)
         caught += good
+        results.append((mutant[0], what))
         print(f"{'caught' if good else 'NOT   '}  {mutant[0]:32} {what}",
               flush=True)
     print(f"{caught} of {len(chosen)} mutants caught")
+    for table in (w for w in sys.argv if w.startswith("--table=")):
+        write_table(pathlib.Path(table.partition("=")[2]), results)
     return 0 if caught == len(chosen) else 1
 
 

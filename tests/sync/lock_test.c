@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,6 +166,63 @@ static void wait_sleeps_soundly(const struct actor *a)
     while (rip_time_now() < since + 5000000)
         sched_yield();
     actor_wait_sleeps(a);
+}
+
+static bool sleeps_soundly(void)
+{
+    const struct rip__domain *d = rip__domain_of(lock);
+    for (uint32_t i = 1; i < rip__slots_used(d); i++) {
+        const struct rip__slot *slot = rip__slot(d, i);
+        if (rip__load(&slot->wait) == rip__key(d, lock) &&
+            rip_time_now() > rip__load_relaxed(&slot->wait_since) + 5000000)
+            return true;
+    }
+    return false;
+}
+
+static void release_traced(void)
+{
+    acquire();
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    raise(SIGSTOP);
+    rip_lock_release(lock);
+    raise(SIGSTOP);
+    _exit(0);
+}
+
+/* So many instructions on from where it is; false: it stops there by itself. */
+static bool step(pid_t pid, int n)
+{
+    int status = 0;
+    for (; n > 0 && WSTOPSIG(status) != SIGSTOP; n--) {
+        CHECK(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+        CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+    }
+    return n == 0 && WSTOPSIG(status) != SIGSTOP;
+}
+
+/* Who comes while the holder is within the release, and is asleep when that
+ * goes on, is woken by it, wherever that was. */
+PROCESSES_WITH(a_release_wakes_whoever_comes_meanwhile, 60)
+{
+    bool within = true;
+    scene_no_second_look();
+    for (int n = 0; within; n++) {
+        struct actor a;
+        pid_t pid = fork();
+        if (pid == 0)
+            release_traced();
+        CHECK_INT(waitpid(pid, NULL, WUNTRACED), ==, pid);
+        within = step(pid, n);
+        stage->done = 0;
+        actor_start(&a, take_and_give, NULL);
+        while (rip__load(&stage->done) == 0 && !sleeps_soundly())
+            sched_yield();
+        CHECK(ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0);
+        CHECK_INT(actor_end(&a), ==, 0);
+        kill(pid, SIGKILL);
+        CHECK_INT(waitpid(pid, NULL, 0), ==, pid);
+    }
 }
 
 /* Its end would be one more thing that wakes others. */
