@@ -6,6 +6,7 @@ writes the nanoseconds that it took, as an int64, to stdout.
     peer_python.py capture WORD...   run, with the output captured
     peer_python.py process           multiprocessing.Process, start and join
     peer_python.py thread            threading.Thread, start and join
+    peer_python.py queue             1000 messages through multiprocessing.Queue
 """
 import multiprocessing
 import os
@@ -55,7 +56,28 @@ def thread(argv):
     return task(threading.Thread)
 
 
+def drain(queue, done):
+    while True:
+        for _ in range(1000):
+            queue.get()
+        done.put(None)
+
+
+def queue(argv, ends=[]):
+    """The other process is there from the second time on."""
+    fork = multiprocessing.get_context("fork")
+    if not ends:
+        ends += [fork.Queue(1024), fork.SimpleQueue()]
+        fork.Process(target=drain, args=ends, daemon=True).start()
+    message = b"x" * 64
+    start = time.monotonic_ns()
+    for _ in range(1000):
+        ends[0].put(message)
+    ends[1].get()
+    return time.monotonic_ns() - start
+
+
 take = {"spawn": spawn, "capture": capture, "process": process,
-        "thread": thread}[sys.argv[1]]
+        "thread": thread, "queue": queue}[sys.argv[1]]
 while os.read(0, 1):
     os.write(1, struct.pack("=q", take(sys.argv[2:])))

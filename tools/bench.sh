@@ -4,7 +4,7 @@
 
 dev_bench() {
   (need libuv.pc:libuv1-dev gio-2.0.pc:libglib2.0-dev /usr/bin/python3:python3 \
-    parallel:parallel sponge:moreutils) ||
+    parallel:parallel sponge:moreutils /usr/include/boost/version.hpp:libboost-dev) ||
     say 'Going on: what is compared with them is passed over.'
   configure build-bench --buildtype=release -Dtests=false -Dbench=true
   compile build-bench

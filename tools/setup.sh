@@ -72,6 +72,7 @@ have() {
   case $1 in
   cc) command -v "${CC:-cc}" >/dev/null ;;
   libc) echo '#include <stdio.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 ;;
+  *.hpp) [ -e "$1" ] ;;
   *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
   *) command -v "$1" >/dev/null ;;
   esac

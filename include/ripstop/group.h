@@ -21,9 +21,9 @@
  *
  * To fail is not to end by oneself with 0. To be stopped is to be asked
  * (rip_task_stop); a process that goes on gets SIGTERM when half of its `grace`
- * has passed, and SIGKILL when all of it has. A thread cannot be made to end: it
- * has to heed the request. However one ends that was asked to, that is no failure
- * of its own.
+ * has passed, and SIGKILL when all of it has. A thread cannot be made to end:
+ * it has to heed the request. However one ends that was asked to, that is no
+ * failure of its own.
  */
 
 #include <stdbool.h>

@@ -141,8 +141,8 @@ struct rip_task_options {
     size_t n_cpus;
     int nice; /* added to ours; below 0 needs privileges */
 
-    double grace; /* seconds that a process has to end by itself, before SIGKILL,
-                     when it is terminated; 0: 1 s; negative: none */
+    double grace; /* seconds that a process has to end by itself, before
+                     SIGKILL, when it is terminated; 0: 1 s; negative: none */
     uint64_t reserved[4];
 };
 
@@ -229,8 +229,8 @@ RIP_API bool rip_task_alive(rip_task *t);
 /*
  * Lets go of a task; NULL is fine. Returns NULL. A thread that still runs is
  * asked to stop and goes on by itself; a process that still runs is terminated
- * as by rip_task_terminate, unless it is detached. In a child of fork(2) nothing
- * happens to the parent's task.
+ * as by rip_task_terminate, unless it is detached. In a child of fork(2)
+ * nothing happens to the parent's task.
  *
  * Blocks for `grace` and a second at the longest. Thread-safe, as the last
  * thing that is done with the task.

@@ -215,13 +215,13 @@ static int take_message(rip_queue *q, struct rip_message *ret, bool dead,
     struct rip__queue_view *v;
     struct place p;
     int r = rip__queue_join(q, &v);
-    if (r == 0 && rip__load_relaxed(&q->has_leases) == 0)
-        rip__publish(&q->has_leases, 1);
-    if (r == 0) {
-        look_for_dead(v);
-        r = take(v, &want, &p);
-    }
     if (r < 0)
+        return r;
+    if (rip__load_relaxed(&q->has_leases) == 0)
+        rip__publish(&q->has_leases, 1);
+    look_for_dead(v);
+    r = take(v, &want, &p);
+    if (r != 1)
         return r;
     *ret = (struct rip_message){
         .data = rip__queue_data(&v->m, p.cell),

@@ -36,7 +36,7 @@ static size_t cells_size(uint32_t capacity)
 size_t rip__queue_size(uint32_t capacity, size_t message_size)
 {
     return sizeof(struct rip_queue) + cells_size(capacity) +
-           RIP__WAYS * entries_for(capacity) * sizeof(uint64_t) +
+           sizeof(uint64_t) * RIP__WAYS * entries_for(capacity) +
            capacity * stride_for(message_size);
 }
 

@@ -63,7 +63,11 @@ MUTANTS = [
     ("claimed-is-never-dead", "src/segment/sweep.c",
      "return is_claimer_gone(claim);", "return false;", "member join*"),
     ("sweep-forgets-permits", "src/segment/sweep.c",
-     "if (d->shared && !rip__count_sweep(d, index))", "if (false)", "permits"),
+     "if ((d->shared && !rip__count_sweep(d, index)) || !all)", "if (!all)",
+     "permits"),
+    ("sweep-forgets-queues", "src/segment/sweep.c",
+     "if ((d->shared && !rip__count_sweep(d, index)) || !all)",
+     "if (d->shared && !rip__count_sweep(d, index))", "queue"),
     ("sweep-breaks-nothing", "src/segment/sweep.c",
      "break_marked(d, index, claim);", "", "barrier"),
     # ---- sleeping
@@ -145,6 +149,48 @@ MUTANTS = [
      "        bool other =\n"
      "            (rip__load(&f->incarnation) & RIP__INCARNATIONS) != "
      "incarnation;", "        bool other = incarnation == 0;", "latch come,*"),
+    # ---- queue
+    ("put-aborted-though-it-is-there", "src/message/mend.c",
+     "    if (rip__order_has(m, RIP__MAIN, b, rip__cell_version(word)))\n"
+     "        return;\n", "", "queue"),
+    ("dead-put-keeps-its-cell", "src/message/mend.c",
+     "    case RIP__CELL_FILLED:\n        abort_put(m, b, word);\n",
+     "    case RIP__CELL_FILLED:\n        (void)abort_put;\n", "queue"),
+    ("lease-comes-back-in-its-version", "src/message/mend.c",
+     "rip__cell_version(word) + 1, deaths);",
+     "rip__cell_version(word), deaths);", "queue"),
+    ("lease-dies-with-its-thread", "src/message/mend.c",
+     "bool process_gone = rip__process_is_gone(d, index), all = true;",
+     "bool process_gone = true, all = true;", "queue_test: a_thread_that_ends*"),
+    ("lease-of-the-dead-is-free", "src/message/mend.c",
+     "            rip__queue_return(m, b, word, true);",
+     "            rip__cas(&m->cells[b].word, &word, rip__cell_freed(word));",
+     "queue"),
+    ("way-back-is-half-way", "src/message/mend.c",
+     "    case RIP__CELL_BACK:\n        send_back(m, b, word);\n",
+     "    case RIP__CELL_BACK:\n", "queue"),
+    ("put-without-a-wake", "src/message/put.c",
+     "    else\n        rip__queue_tell(&v->m.q->getters);", "", "queue"),
+    ("done-without-a-wake", "src/message/take.c",
+     "    rip__queue_tell(&m->q->putters);\n"
+     "    rip__queue_tell(&m->q->joiners);",
+     "    rip__queue_tell(&m->q->joiners);", "queue"),
+    ("end-without-an-entry", "src/message/take.c",
+     "        (void)rip__order_append(&v->m, RIP__MAIN, RIP__NO_CELL, 0);",
+     "        (void)v;", "queue close"),
+    ("head-jumps-too-far", "src/message/order.c",
+     "            h += (uint32_t)ahead - m->mask;",
+     "            h += (uint32_t)ahead;", "queue_test: an_old_hint*"),
+    ("entry-before-the-message", "src/message/put.c",
+     "    if (len > 0)\n"
+     "        memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);\n"
+     "    rip__store_relaxed(&v->m.cells[b].len, len);\n"
+     "    return append(v, (uint32_t)b);",
+     "    int r = append(v, (uint32_t)b);\n"
+     "    if (len > 0)\n"
+     "        memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);\n"
+     "    rip__store_relaxed(&v->m.cells[b].len, len);\n"
+     "    return r;", "queue"),
     # ---- named segments, names
     ("nobody-waits-for-a-turn", "src/segment/open.c",
      "        if (fd != -EADDRINUSE)\n            return fd;",

@@ -16,6 +16,7 @@
 
 #include "fault.h"
 #include "harness.h"
+#include "message/queue.h"
 #include "sync/world.h"
 
 static rip_queue *new_queue(size_t capacity, unsigned max_deaths)
@@ -140,21 +141,45 @@ TEST_WITH(it_goes_on_for_ever, .deadline = 120)
     rip_queue_free(q);
 }
 
+/* Who was stopped between a take and its hint sets that back by laps. */
+TEST(an_old_hint_costs_no_message)
+{
+    rip_queue *q = new_queue(2, 0);
+    const uint64_t lap = 64;
+    for (uint32_t i = 0; i < 200; i++) {
+        put_now(q, i);
+        CHECK_INT(get_by(q, RIP_NOW), ==, i);
+    }
+    uint64_t *head = &q->order[RIP__MAIN].head, true_one = *head;
+    put_now(q, 1);
+    put_now(q, 2);
+    for (uint64_t back = 0; back < 2 * lap; back++) {
+        *head = true_one + 1 - back;
+        CHECK_INT(rip_queue_depth(q), ==, back == 0 ? 1 : 2);
+    }
+    *head = true_one + 1 - lap;
+    CHECK_INT(get_by(q, RIP_NOW), ==, 1);
+    CHECK_INT(get_by(q, RIP_NOW), ==, 2);
+    rip_queue_free(q);
+}
+
 TEST(several_at_once)
 {
     rip_queue *q = new_queue(3, 0);
-    char a[4], b[4], c[4], d[4];
+    char room[4][4] = { "" };
     const struct iovec in[] = { { (void *)(uintptr_t) "1", 1 },
                                 { (void *)(uintptr_t) "22", 2 },
                                 { (void *)(uintptr_t) "333", 3 },
                                 { (void *)(uintptr_t) "4", 1 } };
-    struct iovec out[] = { { a, 4 }, { b, 4 }, { c, 4 }, { d, 4 } };
+    struct iovec out[] = {
+        { room[0], 4 }, { room[1], 4 }, { room[2], 4 }, { room[3], 4 }
+    };
     CHECK_INT(rip_queue_put_many(q, in, 4, RIP_NOW), ==, 3);
     CHECK_ERR(rip_queue_put_many(q, in, 4, RIP_NOW), -ETIMEDOUT);
     CHECK_INT(rip_queue_put_many(q, in, 0, RIP_NOW), ==, 0);
     CHECK_INT(rip_queue_get_many(q, out, 4, RIP_FOREVER), ==, 3);
     CHECK_INT(out[1].iov_len, ==, 2);
-    CHECK(memcmp(c, "333", 3) == 0 && out[2].iov_len == 3);
+    CHECK(memcmp(room[2], "333", 3) == 0 && out[2].iov_len == 3);
     CHECK_ERR(rip_queue_get_many(q, out, 4, RIP_NOW), -ETIMEDOUT);
     rip_queue_free(q);
 }
@@ -596,7 +621,7 @@ TEST(bad_options_are_refused)
 
 TEST(what_is_no_queue_is_refused)
 {
-    static uint64_t heap[100];
+    static uint64_t heap[100] = { 1 };
     rip_queue *q = new_queue(1, 0), *none = (rip_queue *)(void *)heap;
     void *other = rip_shared_alloc(NULL, 4096);
     CHECK_ERR(rip_queue_put(none, "", 0, RIP_NOW), -EBADMSG);
