@@ -92,7 +92,7 @@ $ rm sent
 == mailbox: one of two receivers is killed
 $ touch one; example_receive box.$$ >one & one=$!
 > example_receive box.$$ >two &
-> until [ "$(ripstop inspect box.$$ | grep -c 'waits for')" = 2 ]; do :; done
+> until [ "$(ripstop inspect box.$$ 2>&1 | grep -c 'waits for')" = 2 ]; do :; done
 > kill -9 $one; example_send box.$$ again; wait; cat one two
 received
 again
