@@ -76,7 +76,7 @@ typedef struct rip_queue rip_queue;
 struct rip_queue_options {
     rip_segment *segment; /* where it is to lie; NULL: the program's own
                              segment. A named queue has a segment of its own */
-    size_t capacity;      /* messages that are in it or leased, at most 1048575;
+    size_t capacity;      /* messages that are in it or leased, at most 524288;
                              0: 1024 */
     size_t message_size;  /* the longest message, in bytes, at most 16 MiB;
                              0: 256. So much memory is set aside for each */

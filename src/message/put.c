@@ -18,7 +18,7 @@ enum { FEW = 8 };
 static int64_t claim(const struct rip__queue_view *v, uint32_t n)
 {
     const struct rip__queue_map *m = &v->m;
-    uint32_t *cursor = &m->q->order[RIP__MAIN].cursor;
+    uint32_t *cursor = &m->q->order.cursor;
     uint32_t b = rip__load_relaxed(cursor);
     if (b >= m->capacity)
         b = 0;
@@ -70,14 +70,14 @@ static __attribute__((noinline)) int64_t claim_in_time(
 static void give_up(const struct rip__queue_view *v, uint32_t b)
 {
     uint64_t *word = &v->m.cells[b].word;
-    rip__publish(word, rip__cell_freed(rip__load_relaxed(word)));
+    rip__publish(word, rip__cell_undone(rip__load_relaxed(word)));
     rip__queue_tell(&v->m.q->putters);
 }
 
 static int append(const struct rip__queue_view *v, uint32_t b)
 {
     uint64_t word = rip__load_relaxed(&v->m.cells[b].word);
-    int r = rip__order_append(&v->m, RIP__MAIN, b, rip__cell_version(word));
+    int r = rip__order_append(&v->m, b, rip__cell_version(word));
     if (r < 0)
         give_up(v, b);
     else

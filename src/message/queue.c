@@ -48,8 +48,7 @@ static void make(rip_queue *q, const struct rip_queue_options *o)
     q->incarnation = rip__incarnation(q->incarnation);
     for (uint32_t i = 0; i < m.capacity; i++)
         m.cells[i].word = rip__cell_word(RIP__CELL_FREE, 0, 1, 0);
-    for (int i = 0; i < RIP__WAYS; i++)
-        q->order[i].head = q->order[i].tail = m.mask + 1;
+    q->order.head = q->order.tail = m.mask + 1;
     rip__store(&q->magic, RIP__QUEUE_MAGIC);
 }
 
@@ -158,7 +157,7 @@ void rip_queue_close(rip_queue *q)
     if (rip__queue_join(q, &v) < 0)
         return;
     rip__publish(&q->closing, 1);
-    (void)rip__order_append(&v->m, RIP__MAIN, RIP__NO_CELL, 0);
+    rip__order_end(&v->m);
     rip__queue_wake(&q->getters, RIP__ALL);
     rip__queue_wake(&q->putters, RIP__ALL);
 }
@@ -219,10 +218,10 @@ int rip_queue_stats(rip_queue *q, struct rip_queue_stats *ret)
         .message_size = m->message_size,
         .depth = rip_queue_depth(q),
         .leased = count_leased(m),
-        .dead = rip__order_count(m, RIP__DEAD),
-        .puts = rip__load_relaxed(&q->order[RIP__MAIN].tail) - first,
-        .gets = rip__load_relaxed(&q->order[RIP__MAIN].head) - first,
-        .redeliveries = rip__load_relaxed(&q->order[RIP__RETURNS].tail) - first,
+        .dead = rip__queue_count_back(m, true),
+        .puts = rip__load_relaxed(&q->order.tail) - first,
+        .gets = rip__load_relaxed(&q->order.head) - first,
+        .redeliveries = rip__load_relaxed(&q->returned),
         .closed = rip__load_relaxed(&q->closing) != 0,
     };
     return 0;
@@ -233,6 +232,5 @@ size_t rip_queue_depth(const rip_queue *q)
     struct rip__queue_view *v;
     if (rip__queue_join((rip_queue *)(uintptr_t)q, &v) < 0)
         return 0;
-    return rip__order_count(&v->m, RIP__RETURNS) +
-           rip__order_count(&v->m, RIP__MAIN);
+    return rip__queue_count_back(&v->m, false) + rip__order_count(&v->m);
 }

@@ -16,17 +16,17 @@
 
 /*
  * {deaths:12, version:20, owner:29, state:3}. The owner is the low half of a
- * member's identity: its slot, and 16 bits of its generation. The version is
- * one more each time that the cell is given free or comes back, so an entry of
- * an order that names another one is spent.
+ * member's identity: its slot, and 16 bits of its generation; 0 is nobody. The
+ * version is one more each time that a lease ends, so an entry that names
+ * another one is spent, and so is a lease.
  */
 enum rip__cell_state {
     RIP__CELL_FREE,   /* no owner */
-    RIP__CELL_FILLED, /* being written by its owner, if no order has it; else it
-                          waits to be taken, whoever its owner is */
-    RIP__CELL_BACK,   /* the same, but what is in it is to be delivered also if
-                          no order has it yet */
+    RIP__CELL_FILLED, /* being written by its owner, if no entry has it; else it
+                         waits to be taken, whoever its owner is */
     RIP__CELL_LEASED, /* to its owner's process */
+    RIP__CELL_BACK,   /* it came back from its owner, and waits to be taken; or
+                         it is a dead letter */
 };
 #define RIP__VERSIONS   0xfffffu
 #define RIP__DEATHS_MAX 0xfffu
@@ -66,15 +66,22 @@ static inline uint64_t rip__cell_to(uint64_t word, enum rip__cell_state state,
     return (word >> 32) << 32 | owner | state;
 }
 
-static inline uint64_t rip__cell_freed(uint64_t word)
+/* The end of a lease. */
+static inline uint64_t rip__cell_done(uint64_t word)
 {
     return rip__cell_word(RIP__CELL_FREE, 0, rip__cell_version(word) + 1, 0);
 }
 
-static inline bool rip__cell_is_ready(uint64_t word, uint32_t version)
+/* The end of a put that was none: no entry has the version. */
+static inline uint64_t rip__cell_undone(uint64_t word)
 {
-    enum rip__cell_state s = rip__cell_state(word);
-    return (s == RIP__CELL_FILLED || s == RIP__CELL_BACK) &&
+    return rip__cell_word(RIP__CELL_FREE, 0, rip__cell_version(word), 0);
+}
+
+/* Of a cell that an entry has. */
+static inline bool rip__cell_waits(uint64_t word, uint32_t version)
+{
+    return rip__cell_state(word) == RIP__CELL_FILLED &&
            rip__cell_version(word) == version;
 }
 
@@ -87,12 +94,9 @@ struct rip__cell {
 
 enum {
     RIP__LINE = 64,
-    RIP__CELLS_MAX = (1 << 20) - 1, /* that number means the end */
+    RIP__CELLS_MAX = 1 << 19, /* order.c tells why */
     RIP__MESSAGE_MAX = 16 << 20
 };
-
-/* Which way messages go: each has entries of its own. */
-enum rip__way { RIP__MAIN, RIP__RETURNS, RIP__DEAD, RIP__WAYS };
 
 /* Where to look first: never too high, and too low only for a while. Each on a
  * line of its own, and so is what is sought next to it. */
@@ -110,14 +114,18 @@ struct rip_queue {
     uint32_t capacity, message_size, max_deaths;
     uint32_t closing;    /* no put is to begin */
     uint32_t has_leases; /* or had: rip_queue_take was called */
-    unsigned char line1[RIP__LINE - 28];
+    uint32_t unused;
+    uint64_t returned; /* how often something came back */
+    uint64_t examined; /* what `returned` was when a look found nothing left */
+    uint64_t resume;   /* {returned:32, cell:32}, where the next look begins */
+    unsigned char line1[RIP__LINE - 56];
 
     /* 1: somebody may sleep until it is 0 */
     uint32_t getters, putters, joiners, mourners;
     unsigned char line2[RIP__LINE - 16];
 
-    struct rip__order order[RIP__WAYS];
-    /* then the cells, the entries of each order, and the data */
+    struct rip__order order;
+    /* then the cells, the entries, and the data */
 };
 #define RIP__QUEUE_MAGIC 0x51756575u
 
@@ -128,11 +136,13 @@ struct rip_queue {
 struct rip__queue_map {
     rip_queue *q;
     uint32_t incarnation;
-    uint32_t capacity, mask; /* of the entries: their number less one */
+    uint32_t capacity;
+    uint32_t mask, bits; /* of the entries: their number less one, and that
+                            number's logarithm */
     size_t stride, message_size;
     uint32_t max_deaths;
     struct rip__cell *cells;
-    uint64_t *entries[RIP__WAYS];
+    uint64_t *entries;
     unsigned char *data;
 };
 
@@ -182,68 +192,35 @@ static inline unsigned char *rip__queue_data(const struct rip__queue_map *m,
     return m->data + (size_t)cell * m->stride;
 }
 
-/* ---- orders ----------------------------------------------------------- */
-
-/*
- * An entry: {position:24, version:20, cell:20}. It counts if the position is
- * the one it is looked for at; all others are older.
- */
-#define RIP__NO_CELL 0xfffffu
-
-static inline uint64_t rip__entry(uint64_t position, uint32_t version,
-                                  uint32_t cell)
-{
-    return position << 40 | (uint64_t)(version & RIP__VERSIONS) << 20 | cell;
-}
-
-static inline uint32_t rip__entry_version(uint64_t entry)
-{
-    return (uint32_t)(entry >> 20) & RIP__VERSIONS;
-}
-
-static inline uint32_t rip__entry_cell(uint64_t entry)
-{
-    return (uint32_t)entry & RIP__NO_CELL;
-}
-
-/* How far the entry is ahead of the position. */
-static inline int32_t rip__entry_ahead(uint64_t entry, uint64_t position)
-{
-    uint32_t by = (uint32_t)(entry >> 40) - (uint32_t)position;
-    return (int32_t)(by << 8) >> 8;
-}
-
-/* Nobody turns in a circle for ever, whatever a neighbour writes. */
-static inline uint32_t rip__order_tries(const struct rip__queue_map *m)
-{
-    return 4 * m->mask + 1024;
-}
+/* ---- the order -------------------------------------------------------- */
 
 /* Puts a cell at the end: 0, -EPIPE when the end is there, -EBADMSG. From this
  * swap on it is in the queue. */
-int rip__order_append(const struct rip__queue_map *m, enum rip__way way,
-                      uint32_t cell, uint32_t version);
+int rip__order_append(const struct rip__queue_map *m, uint32_t cell,
+                      uint32_t version);
 
-/* Whether some entry has the cell in that version. */
-bool rip__order_has(const struct rip__queue_map *m, enum rip__way way,
-                    uint32_t cell, uint32_t version);
+/* The end: nothing is appended from now on. */
+void rip__order_end(const struct rip__queue_map *m);
 
 /* The first entry that waits to be taken: 1, its cell and the word of that, and
  * its position; 0: there is none; -EPIPE: there is the end; -EBADMSG. */
-int rip__order_first(const struct rip__queue_map *m, enum rip__way way,
-                     uint32_t *cell, uint64_t *word, uint64_t *position);
+int rip__order_first(const struct rip__queue_map *m, uint32_t *cell,
+                     uint64_t *word, uint64_t *position);
 
 /* It is taken. */
 static inline void rip__order_pass(const struct rip__queue_map *m,
-                                   enum rip__way way, uint64_t position)
+                                   uint64_t position)
 {
-    uint64_t *head = &m->q->order[way].head;
+    uint64_t *head = &m->q->order.head;
     if (rip__load_relaxed(head) <= position)
         rip__store_relaxed(head, position + 1);
 }
 
 /* Entries from the first on that wait to be taken. */
-size_t rip__order_count(const struct rip__queue_map *m, enum rip__way way);
+size_t rip__order_count(const struct rip__queue_map *m);
+
+/* Of what waits to be taken and names this owner, each loses the name. */
+void rip__order_disown(const struct rip__queue_map *m, uint32_t owner);
 
 /* ---- waiting ---------------------------------------------------------- */
 
@@ -280,10 +257,29 @@ void rip__queue_found(struct rip__queue_wait *w);
 
 /* ---- coming back ------------------------------------------------------ */
 
+static inline bool rip__is_dead_letter(const struct rip__queue_map *m,
+                                       uint64_t word)
+{
+    return m->max_deaths > 0 && rip__cell_deaths(word) >= m->max_deaths;
+}
+
 /* Sends a cell back that was leased, and has that word now. False: it is not
  * so any more. */
 bool rip__queue_return(const struct rip__queue_map *m, uint32_t cell,
                        uint64_t word, bool by_death);
+
+/* After a cell has come back: who waits for it learns of it. */
+void rip__queue_tell_of_return(const struct rip__queue_map *m, uint64_t word);
+
+/* One that came back, or a dead letter, oldest first: its cell and its word. */
+bool rip__queue_find_back(const struct rip__queue_map *m, bool dead,
+                          uint32_t *cell, uint64_t *word);
+/* It is taken. */
+void rip__queue_pass_back(const struct rip__queue_map *m, uint32_t cell);
+size_t rip__queue_count_back(const struct rip__queue_map *m, bool dead);
+
+/* Whether this process is it. */
+bool rip__queue_is_ours(const struct rip__queue_view *v, uint32_t owner);
 
 /* All that is leased to this process. */
 void rip__queue_return_all(const struct rip__queue_view *v);

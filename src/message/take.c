@@ -10,24 +10,22 @@
  * cell free.
  */
 
-/* Where the first message is; 1, 0: there is none, or -EPIPE, -EBADMSG. */
+/* Where a message is. */
 struct place {
-    enum rip__way way;
     uint32_t cell;
+    bool back; /* it came back, and is in no order */
     uint64_t word, position;
 };
 
-static int look_at(const struct rip__queue_map *m, enum rip__way way,
-                   struct place *ret)
+/* 1; 0: there is none; or -EPIPE, -EBADMSG. */
+static int look(const struct rip__queue_map *m, bool dead, struct place *p)
 {
-    ret->way = way;
-    return rip__order_first(m, way, &ret->cell, &ret->word, &ret->position);
-}
-
-static int look(const struct rip__queue_map *m, struct place *ret)
-{
-    int r = look_at(m, RIP__RETURNS, ret);
-    return r != 0 ? r : look_at(m, RIP__MAIN, ret);
+    bool may = dead ||
+               rip__load(&m->q->returned) != rip__load_relaxed(&m->q->examined);
+    p->back = may && rip__queue_find_back(m, dead, &p->cell, &p->word);
+    if (p->back || dead)
+        return p->back;
+    return rip__order_first(m, &p->cell, &p->word, &p->position);
 }
 
 /* Makes it ours; false: another was faster. */
@@ -37,35 +35,25 @@ static bool lease(const struct rip__queue_view *v, struct place *p)
     if (!rip__cas(&v->m.cells[p->cell].word, &p->word, to))
         return false;
     p->word = to;
-    rip__order_pass(&v->m, p->way, p->position);
+    if (p->back)
+        rip__queue_pass_back(&v->m, p->cell);
+    else
+        rip__order_pass(&v->m, p->position);
     return true;
 }
 
 /* ---- the end of the queue --------------------------------------------- */
 
-static bool is_ours(const struct rip__queue_map *m,
-                    const struct rip__queue_view *v, uint32_t owner)
-{
-    const struct rip__domain *d = v->me->domain;
-    uint32_t slot = rip__slot_of(owner);
-    (void)m;
-    return owner == v->owner ||
-           (slot < d->n_slots &&
-            rip__load_relaxed(&rip__slot(d, slot)->pid) ==
-                rip__load_relaxed(&v->me->slot->pid) &&
-            rip__load_relaxed(&rip__slot(d, slot)->pstart) ==
-                rip__load_relaxed(&v->me->slot->pstart));
-}
-
-/* Whether something may come back: it is leased to another process, or on its
- * way. */
+/* Whether something may come back: it is leased to another process, or is back
+ * already. */
 static bool may_return(const struct rip__queue_view *v)
 {
     for (uint32_t b = 0; b < v->m.capacity; b++) {
         uint64_t word = rip__load(&v->m.cells[b].word);
         enum rip__cell_state s = rip__cell_state(word);
-        if (s == RIP__CELL_BACK || (s == RIP__CELL_LEASED &&
-                                    !is_ours(&v->m, v, rip__cell_owner(word))))
+        if ((s == RIP__CELL_BACK && !rip__is_dead_letter(&v->m, word)) ||
+            (s == RIP__CELL_LEASED &&
+             !rip__queue_is_ours(v, rip__cell_owner(word))))
             return true;
     }
     return false;
@@ -76,7 +64,7 @@ static bool may_return(const struct rip__queue_view *v)
 static int check_end(const struct rip__queue_view *v, int r)
 {
     if (r == 0 && rip__load(&v->m.q->closing) != 0)
-        (void)rip__order_append(&v->m, RIP__MAIN, RIP__NO_CELL, 0);
+        rip__order_end(&v->m);
     if (r != -EPIPE)
         return r;
     return may_return(v) ? 0 : -EPIPE;
@@ -95,7 +83,7 @@ static int try_take(const struct rip__queue_view *v, const struct want *want,
                     struct place *p)
 {
     for (;;) {
-        int r = want->dead ? look_at(&v->m, RIP__DEAD, p) : look(&v->m, p);
+        int r = look(&v->m, want->dead, p);
         if (r != 1)
             return want->dead ? r : check_end(v, r);
         if (rip__load_relaxed(&v->m.cells[p->cell].len) > want->cap &&
@@ -124,7 +112,7 @@ static __attribute__((noinline)) int take_in_time(struct rip__queue_view *v,
     }
     if (r == 1)
         rip__queue_found(&w);
-    if (w.slept && look(&v->m, &next) != 0)
+    if (w.slept && look(&v->m, want->dead, &next) != 0)
         rip__queue_wake(w.sleepers, 1);
     return r;
 }
@@ -153,7 +141,7 @@ static int take(struct rip__queue_view *v, const struct want *want,
 
 static bool set_free(const struct rip__queue_map *m, uint32_t b, uint64_t word)
 {
-    if (!rip__cas(&m->cells[b].word, &word, rip__cell_freed(word)))
+    if (!rip__cas(&m->cells[b].word, &word, rip__cell_done(word)))
         return false;
     rip__queue_tell(&m->q->putters);
     rip__queue_tell(&m->q->joiners);
@@ -250,7 +238,7 @@ static uint64_t leased_word(const struct rip__queue_view *v,
     uint64_t b = msg->opaque[0], word = msg->opaque[1];
     bool is = b < v->m.capacity && rip__cell_state(word) == RIP__CELL_LEASED &&
               rip__load(&v->m.cells[b].word) == word &&
-              is_ours(&v->m, v, rip__cell_owner(word));
+              rip__queue_is_ours(v, rip__cell_owner(word));
     return is ? word : 0;
 }
 
@@ -283,16 +271,6 @@ void rip_queue_give_back(rip_queue *q, struct rip_message *m)
     end_lease(q, m, true);
 }
 
-void rip__queue_return_all(const struct rip__queue_view *v)
-{
-    for (uint32_t b = 0; b < v->m.capacity; b++) {
-        uint64_t word = rip__load(&v->m.cells[b].word);
-        if (rip__cell_state(word) == RIP__CELL_LEASED &&
-            is_ours(&v->m, v, rip__cell_owner(word)))
-            rip__queue_return(&v->m, b, word, false);
-    }
-}
-
 /* ---- until all is done ------------------------------------------------ */
 
 /* Not those that are set aside: in the order of the dead, or leased from it. */
@@ -300,9 +278,8 @@ static bool is_all_done(const struct rip__queue_map *m)
 {
     for (uint32_t b = 0; b < m->capacity; b++) {
         uint64_t word = rip__load(&m->cells[b].word);
-        bool dead =
-            m->max_deaths > 0 && rip__cell_deaths(word) >= m->max_deaths;
-        if (rip__cell_state(word) != RIP__CELL_FREE && !dead)
+        if (rip__cell_state(word) != RIP__CELL_FREE &&
+            !rip__is_dead_letter(m, word))
             return false;
     }
     return true;

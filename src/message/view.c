@@ -11,13 +11,13 @@
 
 __thread struct rip__queue_view rip__views[RIP__VIEWS];
 
-/* Twice as many entries as cells: several sweeps may send one back at once. */
-static uint32_t entries_for(uint32_t capacity)
+/* The logarithm of how many entries there are: twice as many as cells. */
+static uint32_t bits_for(uint32_t capacity)
 {
-    uint32_t n = 64;
-    while (n < 2 * capacity)
-        n *= 2;
-    return n;
+    uint32_t bits = 6;
+    while ((uint32_t)1 << bits < 2 * capacity)
+        bits++;
+    return bits;
 }
 
 /* Short messages stand close together, others begin at a line. */
@@ -36,22 +36,20 @@ static size_t cells_size(uint32_t capacity)
 size_t rip__queue_size(uint32_t capacity, size_t message_size)
 {
     return sizeof(struct rip_queue) + cells_size(capacity) +
-           sizeof(uint64_t) * RIP__WAYS * entries_for(capacity) +
+           (sizeof(uint64_t) << bits_for(capacity)) +
            capacity * stride_for(message_size);
 }
 
 void rip__queue_lay_out(struct rip__queue_map *m)
 {
-    m->mask = entries_for(m->capacity) - 1;
+    m->bits = bits_for(m->capacity);
+    m->mask = ((uint32_t)1 << m->bits) - 1;
     m->stride = stride_for(m->message_size);
     unsigned char *at = (unsigned char *)(m->q + 1);
     m->cells = (void *)at;
     at += cells_size(m->capacity);
-    for (int i = 0; i < RIP__WAYS; i++) {
-        m->entries[i] = (void *)at;
-        at += (m->mask + 1) * sizeof(uint64_t);
-    }
-    m->data = at;
+    m->entries = (void *)at;
+    m->data = at + (m->mask + 1) * sizeof(uint64_t);
 }
 
 bool rip__queue_map(struct rip__queue_map *ret, const struct rip__domain *d,

@@ -141,16 +141,22 @@ TEST_WITH(it_goes_on_for_ever, .deadline = 120)
     rip_queue_free(q);
 }
 
+/* Puts and gets `n` messages. */
+static void turn(rip_queue *q, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        put_now(q, (uint32_t)i);
+        CHECK_INT(get_by(q, RIP_NOW), ==, (uint32_t)i);
+    }
+}
+
 /* Who was stopped between a take and its hint sets that back by laps. */
 TEST(an_old_hint_costs_no_message)
 {
     rip_queue *q = new_queue(2, 0);
     const uint64_t lap = 64;
-    for (uint32_t i = 0; i < 200; i++) {
-        put_now(q, i);
-        CHECK_INT(get_by(q, RIP_NOW), ==, i);
-    }
-    uint64_t *head = &q->order[RIP__MAIN].head, true_one = *head;
+    turn(q, 200);
+    uint64_t *head = &q->order.head, true_one = *head;
     put_now(q, 1);
     put_now(q, 2);
     for (uint64_t back = 0; back < 2 * lap; back++) {
@@ -160,6 +166,54 @@ TEST(an_old_hint_costs_no_message)
     *head = true_one + 1 - lap;
     CHECK_INT(get_by(q, RIP_NOW), ==, 1);
     CHECK_INT(get_by(q, RIP_NOW), ==, 2);
+    rip_queue_free(q);
+}
+
+/* And so does who was stopped at a put, while millions went by. */
+TEST_WITH(a_very_old_hint_costs_no_message, .deadline = 120)
+{
+    rip_queue *q = new_queue(4, 0);
+    turn(q, 10);
+    const uint64_t head = q->order.head, tail = q->order.tail;
+    for (int i = 0; i < 2; i++) {
+        turn(q, (UINT64_C(1) << 23) + 5);
+        put_now(q, 1);
+        put_now(q, 2);
+        q->order.tail = tail;
+        put_now(q, 3);
+        q->order.head = head;
+        put_now(q, 4);
+        for (uint32_t k = 1; k <= 4; k++)
+            CHECK_INT(get_by(q, RIP_NOW), ==, k);
+        CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT);
+        q->order.head = head;
+        CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT);
+    }
+    rip_queue_free(q);
+}
+
+/* Of a cell that came back once, and has been used until its version is that
+ * again. */
+TEST_WITH(a_version_that_comes_round_is_no_message, .deadline = 120)
+{
+    rip_queue *q = new_queue(1, 0);
+    struct rip_message m;
+    struct rip__queue_view *v;
+    put_now(q, 1);
+    m = take(q);
+    rip_queue_give_back(q, &m);
+    m = take(q);
+    rip_queue_done(q, &m);
+    turn(q, RIP__VERSIONS);
+    CHECK_OK(rip__queue_join(q, &v));
+    uint64_t *word = &v->m.cells[0].word, is_free = *word;
+    *word = rip__cell_to(is_free, RIP__CELL_FILLED, v->owner); /* being put */
+    CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT);
+    *word = is_free;
+    put_now(q, 5);
+    m = take(q);
+    rip_queue_give_back(q, &m);
+    CHECK_INT(get_by(q, RIP_NOW), ==, 5);
     rip_queue_free(q);
 }
 
@@ -310,6 +364,12 @@ TEST(a_lease_ends_once)
     rip_queue_give_back(q, &copy);
     rip_queue_done(q, &nonsense);
     CHECK_INT(damaged(), ==, before + 4);
+    copy = m = take(q);
+    rip_queue_give_back(q, &m);
+    m = take(q); /* the same message, and another lease */
+    rip_queue_done(q, &copy);
+    CHECK_INT(damaged(), ==, before + 5);
+    rip_queue_give_back(q, &m);
     CHECK_INT(get_by(q, RIP_NOW), ==, 2);
     CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT);
     rip_queue_free(q);
@@ -414,6 +474,35 @@ WORLD(what_a_dead_worker_had_comes_first, 0)
     rip_queue_done(p->q, &m);
     CHECK_INT(get_by(p->q, RIP_NOW), ==, 2);
     free_pair(p);
+}
+
+static int take_all_and_stay(void *arg)
+{
+    struct pair *p = arg;
+    for (int i = 0; i < 3; i++)
+        p->m = take(p->q);
+    atomic_fetch_add(&p->there, 1);
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+/* Also where the oldest one lies behind the others. */
+WORLD(what_a_dead_worker_had_comes_in_its_order, 0)
+{
+    for (uint32_t turned = 0; turned < 3; turned++) {
+        struct pair *p = new_pair(0);
+        struct player a;
+        turn(p->q, turned);
+        for (uint32_t i = 1; i <= 3; i++)
+            put_now(p->q, i);
+        player_start(&a, PROCESSES, take_all_and_stay, p);
+        until_at_least(&p->there, 1);
+        player_kill(&a);
+        for (uint32_t i = 1; i <= 3; i++)
+            CHECK_INT(get_by(p->q, rip_after(10)), ==, i);
+        free_pair(p);
+    }
 }
 
 WORLD(who_waits_is_woken_by_a_death, 0)
@@ -585,7 +674,7 @@ static int use_and_free(void *arg)
 /* The last one frees the memory; what a process has leased it gives back. */
 WORLD(free_is_of_each_process, 0)
 {
-    rip_queue *q = new_queue(3, 0);
+    rip_queue *q = new_queue(100, 0); /* more than a small block */
     struct player a;
     put_now(q, 1);
     put_now(q, 2);
