@@ -80,6 +80,7 @@ static uint32_t tries(const struct rip__queue_map *m)
     return 4 * m->mask + 1024;
 }
 
+/* `tail` stays at the end once that is there: it is what stops who comes. */
 int rip__order_append(const struct rip__queue_map *m, uint32_t cell,
                       uint32_t version)
 {
@@ -92,7 +93,8 @@ int rip__order_append(const struct rip__queue_map *m, uint32_t cell,
         if (!is_behind(m, ahead)) {
             t += (ahead << m->bits) + 1;
         } else if (rip__cas(at, &seen, make(m, t, version, cell))) {
-            rip__store_relaxed(&m->q->order.tail, t + 1);
+            if (cell != no_cell(m))
+                rip__store_relaxed(&m->q->order.tail, t + 1);
             return 0;
         }
     }
