@@ -180,6 +180,58 @@ RIP_API RIP_CHECK_RESULT int rip_queue_get_many(rip_queue *q,
                                                 struct iovec *msgs, size_t n,
                                                 rip_time deadline);
 
+/* ---- in place --------------------------------------------------------- */
+
+/* A message that is being written: `len` bytes at `data`. */
+struct rip_draft {
+    void *data;
+    size_t len;         /* may be made smaller before the commit */
+    uint64_t opaque[3]; /* the library's own */
+};
+
+/*
+ * Reserves a place in the queue, to write the message there without a copy, and
+ * waits for it until the deadline. What stands there is of messages before.
+ *
+ *     struct rip_draft d;
+ *     r = rip_queue_reserve(q, &d, sizeof(struct frame), rip_after(1));
+ *     if (r == 0) {
+ *         render(d.data);
+ *         r = rip_queue_commit(q, &d);
+ *     }
+ *
+ * It is not in the queue before the commit, and comes where it is committed: a
+ * slow writer holds up nobody. The draft belongs to the calling thread; when
+ * that ends, or is killed, it is as if it was aborted. It is of no use after a
+ * fork, in the child.
+ *
+ * Errors as of rip_queue_put. Blocks until the deadline at the longest.
+ * Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_queue_reserve(rip_queue *q,
+                                               struct rip_draft *ret,
+                                               size_t len, rip_time deadline);
+
+/*
+ * Puts what was written. After this the draft is none, whatever comes of it,
+ * but with -EMSGSIZE.
+ *
+ *     -EPIPE     the queue was closed meanwhile
+ *     -EMSGSIZE  `len` is more than was reserved: the draft stays as it is
+ *     -EINVAL    it is no draft of this thread, or not any more; counted as
+ *                damage (rip_segment_stats)
+ *     -ENOMEM, -EBADMSG, -EXDEV
+ *                as of rip_queue_put
+ *
+ * Never blocks. Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_queue_commit(rip_queue *q,
+                                              struct rip_draft *d);
+
+/* Gives the place back. What is no draft of this thread is left as it is, and
+ * counted as damage. Never blocks. Thread-safe. */
+RIP_API void rip_queue_abort(rip_queue *q, struct rip_draft *d);
+
 /* ---- leases ----------------------------------------------------------- */
 
 /*

@@ -85,22 +85,32 @@ static int append(const struct rip__queue_view *v, uint32_t b)
     return r;
 }
 
-static int put(struct rip__queue_view *v, const void *msg, size_t len,
-               rip_time deadline)
+/* A cell for a message of that length, which is ours then. */
+static int64_t reserve(struct rip__queue_view *v, size_t len, rip_time deadline)
 {
     if (len > v->m.message_size)
         return -EMSGSIZE;
     if (is_closing(v->m.q))
         return -EPIPE;
     int64_t b = claim(v, FEW);
-    if (b < 0)
-        b = claim_in_time(v, deadline);
+    return b >= 0 ? b : claim_in_time(v, deadline);
+}
+
+static int commit(const struct rip__queue_view *v, uint32_t b, size_t len)
+{
+    rip__store_relaxed(&v->m.cells[b].len, len);
+    return append(v, b);
+}
+
+static int put(struct rip__queue_view *v, const void *msg, size_t len,
+               rip_time deadline)
+{
+    int64_t b = reserve(v, len, deadline);
     if (b < 0)
         return (int)b;
     if (len > 0)
         memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);
-    rip__store_relaxed(&v->m.cells[b].len, len);
-    return append(v, (uint32_t)b);
+    return commit(v, (uint32_t)b, len);
 }
 
 int rip_queue_put(rip_queue *q, const void *msg, size_t len, rip_time deadline)
@@ -120,4 +130,65 @@ int rip_queue_put_many(rip_queue *q, const struct iovec *msgs, size_t n,
         done += r == 0;
     }
     return done > 0 ? done : r;
+}
+
+/* ---- in place --------------------------------------------------------- */
+
+int rip_queue_reserve(rip_queue *q, struct rip_draft *ret, size_t len,
+                      rip_time deadline)
+{
+    struct rip__queue_view *v;
+    int r = rip__queue_join(q, &v);
+    if (r < 0)
+        return r;
+    int64_t b = reserve(v, len, deadline);
+    if (b < 0)
+        return (int)b;
+    *ret = (struct rip_draft){
+        .data = rip__queue_data(&v->m, (uint32_t)b),
+        .len = len,
+        .opaque = { (uint64_t)b, rip__load_relaxed(&v->m.cells[b].word), len },
+    };
+    return 0;
+}
+
+/* A cell that another thread has claimed is not to be appended: when that ends
+ * it is given free, and the entry would name what is put there next. */
+static bool is_mine(const struct rip__queue_view *v, const struct rip_draft *d)
+{
+    uint64_t b = d->opaque[0], word = d->opaque[1];
+    return b < v->m.capacity && rip__cell_state(word) == RIP__CELL_FILLED &&
+           rip__cell_owner(word) == v->owner &&
+           rip__load(&v->m.cells[b].word) == word;
+}
+
+/* Takes the draft out of the caller's hand: the view, or an error. */
+static int end_draft(rip_queue *q, struct rip_draft *d,
+                     struct rip__queue_view **ret)
+{
+    int r = rip__queue_join(q, ret);
+    if (r == 0 && !is_mine(*ret, d)) {
+        rip__queue_count_damage(*ret);
+        r = -EINVAL;
+    }
+    *d = (struct rip_draft){ .opaque = { UINT64_MAX } };
+    return r;
+}
+
+int rip_queue_commit(rip_queue *q, struct rip_draft *d)
+{
+    const struct rip_draft was = *d;
+    struct rip__queue_view *v;
+    if (d->len > d->opaque[2])
+        return -EMSGSIZE;
+    int r = end_draft(q, d, &v);
+    return r < 0 ? r : commit(v, (uint32_t)was.opaque[0], was.len);
+}
+
+void rip_queue_abort(rip_queue *q, struct rip_draft *d)
+{
+    const uint64_t b = d->opaque[0];
+    struct rip__queue_view *v;
+    if (end_draft(q, d, &v) == 0)
+        give_up(v, (uint32_t)b);
 }

@@ -186,6 +186,9 @@ static inline int rip__queue_join(rip_queue *q, struct rip__queue_view **ret)
     return 0;
 }
 
+/* Of a call that makes no sense. */
+void rip__queue_count_damage(const struct rip__queue_view *v);
+
 static inline unsigned char *rip__queue_data(const struct rip__queue_map *m,
                                              uint32_t cell)
 {

@@ -242,11 +242,6 @@ static uint64_t leased_word(const struct rip__queue_view *v,
     return is ? word : 0;
 }
 
-static void count_damage(const struct rip__queue_view *v)
-{
-    __atomic_add_fetch(&rip__roll(v->me->domain)->damaged, 1, __ATOMIC_RELAXED);
-}
-
 static void end_lease(rip_queue *q, struct rip_message *msg, bool back)
 {
     struct rip__queue_view *v;
@@ -257,7 +252,7 @@ static void end_lease(rip_queue *q, struct rip_message *msg, bool back)
     bool ended = word != 0 && (back ? rip__queue_return(&v->m, b, word, false)
                                     : set_free(&v->m, b, word));
     if (!ended)
-        count_damage(v);
+        rip__queue_count_damage(v);
     *msg = (struct rip_message){ .opaque = { UINT64_MAX } };
 }
 

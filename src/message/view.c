@@ -103,3 +103,8 @@ int rip__queue_join_slowly(rip_queue *q, struct rip__queue_view **ret)
     *ret = rip__view_at(q);
     return 0;
 }
+
+void rip__queue_count_damage(const struct rip__queue_view *v)
+{
+    __atomic_add_fetch(&rip__roll(v->me->domain)->damaged, 1, __ATOMIC_RELAXED);
+}

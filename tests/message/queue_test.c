@@ -331,6 +331,97 @@ BOTH(each_goes_to_one_and_in_order, 60)
     munmap(t, sizeof *t);
 }
 
+/* ---- in place --------------------------------------------------------- */
+
+static struct rip_draft reserve(rip_queue *q, size_t len)
+{
+    struct rip_draft d;
+    CHECK_OK(rip_queue_reserve(q, &d, len, RIP_NOW));
+    CHECK_INT(d.len, ==, len);
+    return d;
+}
+
+TEST(a_message_is_written_in_place)
+{
+    rip_queue *q = new_queue(2, 0);
+    char text[100];
+    struct rip_draft slow = reserve(q, 100), d = reserve(q, 100);
+    CHECK_ERR(rip_queue_reserve(q, &d, 1, RIP_NOW), -ETIMEDOUT);
+    CHECK_ERR(rip_queue_reserve(q, &d, 101, RIP_NOW), -EMSGSIZE);
+    memcpy(d.data, "second", 7);
+    d.len = 7;
+    CHECK_OK(rip_queue_commit(q, &d));
+    CHECK_INT(rip_queue_depth(q), ==, 1);
+    memcpy(slow.data, "first", 6);
+    slow.len = 101;
+    CHECK_ERR(rip_queue_commit(q, &slow), -EMSGSIZE);
+    slow.len = 6;
+    CHECK_OK(rip_queue_commit(q, &slow));
+    CHECK_INT(rip_queue_get(q, text, 100, RIP_NOW), ==, 7);
+    CHECK_STR(text, "second");
+    CHECK_INT(rip_queue_get(q, text, 100, RIP_NOW), ==, 6);
+    CHECK_STR(text, "first");
+    rip_queue_free(q);
+}
+
+TEST(a_draft_ends_once)
+{
+    rip_queue *q = new_queue(1, 0);
+    unsigned before = damaged();
+    struct rip_draft d = reserve(q, 4);
+    CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT);
+    rip_queue_abort(q, &d);
+    rip_queue_abort(q, &d);
+    CHECK_ERR(rip_queue_commit(q, &d), -EINVAL);
+    CHECK_INT(damaged(), ==, before + 2);
+    put_now(q, 1);
+    CHECK_INT(get_by(q, RIP_NOW), ==, 1);
+    d = reserve(q, 4);
+    rip_queue_close(q);
+    CHECK_ERR(rip_queue_commit(q, &d), -EPIPE);
+    CHECK_ERR(rip_queue_reserve(q, &d, 4, RIP_NOW), -EPIPE);
+    CHECK_ERR(get_by(q, RIP_NOW), -EPIPE);
+    rip_queue_free(q);
+}
+
+struct desk {
+    rip_queue *q;
+    struct rip_draft d;
+};
+
+static int commit_anothers(void *arg)
+{
+    struct desk *k = arg;
+    return rip_queue_commit(k->q, &k->d) == -EINVAL ? 0 : -1;
+}
+
+static int reserve_and_end(void *arg)
+{
+    struct desk *k = arg;
+    k->d = reserve(k->q, 4);
+    return 0;
+}
+
+/* It belongs to its thread, and ends with it. */
+BOTH(a_draft_is_of_its_thread, 0)
+{
+    struct desk *k = board(sizeof *k);
+    struct player a;
+    k->q = new_queue(1, 0);
+    struct rip_draft mine = k->d = reserve(k->q, 4);
+    player_start(&a, kind, commit_anothers, k);
+    CHECK_OK(player_end(&a));
+    rip_queue_abort(k->q, &mine);
+    player_start(&a, kind, reserve_and_end, k);
+    CHECK_OK(player_end(&a));
+    uint32_t number = 1;
+    CHECK_OK(rip_queue_put(k->q, &number, 4, rip_after(10)));
+    CHECK_INT(get_by(k->q, RIP_NOW), ==, 1);
+    CHECK_ERR(get_by(k->q, RIP_NOW), -ETIMEDOUT);
+    rip_queue_free(k->q);
+    munmap(k, sizeof *k);
+}
+
 /* ---- leases ----------------------------------------------------------- */
 
 TEST(what_is_leased_is_nobody_elses)
