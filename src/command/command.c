@@ -319,8 +319,13 @@ int rip_command_wait(rip_command *c, struct rip_exit *ret, rip_time deadline)
     return wait_with(c, ret, deadline, rip__poll);
 }
 
+/* First without poll(2), which may fail for want of memory: what has ended is
+ * reaped all the same. */
 int rip__command_reap(rip_command *c, struct rip_exit *ret, rip_time deadline)
 {
+    int r = wait_with(c, ret, RIP_NOW, rip__os_poll);
+    if (r != -ETIMEDOUT || deadline == RIP_NOW)
+        return r;
     return wait_with(c, ret, deadline, rip__os_poll);
 }
 
