@@ -300,6 +300,37 @@ RIP_API void rip_queue_close(rip_queue *q);
  */
 RIP_API rip_queue *rip_queue_free(rip_queue *q);
 
+/* ---- with poll(2) ----------------------------------------------------- */
+
+/*
+ * A descriptor that is readable when a get would not block: there is a message,
+ * or the end. For poll(2), epoll(7) and whatever stands on them; do not read it
+ * yourself. It belongs to the queue, and is closed by rip_queue_free.
+ *
+ *     while (poll(fds, n, -1) > 0)
+ *         if (fds[0].revents)      // rip_queue_fd(q)
+ *             while ((r = rip_queue_get(q, &m, sizeof m, RIP_NOW)) >= 0)
+ *                 handle(&m, r);
+ *
+ * It stays readable until a get or take with RIP_NOW has found nothing
+ * (-ETIMEDOUT): so get until then. It may be readable though there is nothing,
+ * since another was faster, or when it is time to look for the dead. However
+ * much comes while it is readable, it costs nothing.
+ *
+ * All threads of a process share one; a child of fork(2) asks for its own. The
+ * first call in a process starts the helper, see rip_wait_any, which does
+ * without a descriptor where the others that are waited for are ripstop's.
+ *
+ *     -EMFILE, -ENFILE
+ *              no descriptor is to be had
+ *     -EAGAIN  no thread is to be had
+ *     -ENOMEM, -EBADMSG, -EXDEV
+ *              as of rip_queue_put
+ *
+ * Never blocks. Thread-safe.
+ */
+RIP_API RIP_CHECK_RESULT int rip_queue_fd(rip_queue *q);
+
 /* ---- reports ---------------------------------------------------------- */
 
 struct rip_queue_stats {

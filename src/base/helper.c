@@ -70,20 +70,21 @@ static struct state *get_state(void)
 
 /* ---- the helper ------------------------------------------------------- */
 
-static bool has_changed(const struct rip__post *p)
+static bool is_due(const struct rip__post *p, rip_time now)
 {
     for (size_t i = 0; i < p->n; i++)
         if (rip__load(p->words[i].word) != p->words[i].seen)
             return true;
-    return false;
+    return p->by <= now;
 }
 
 static void tell(struct state *s)
 {
+    const rip_time now = rip__os_clock();
     struct rip__post **at = &s->first;
     while (*at) {
         const struct rip__post *p = *at;
-        if (has_changed(p)) {
+        if (is_due(p, now)) {
             *at = p->next;
             rip__os_eventfd_set(p->fd);
         } else {
@@ -92,19 +93,24 @@ static void tell(struct state *s)
     }
 }
 
-/* How many words there are to sleep on; *all: no post was left out. */
+/* How many words there are to sleep on, and until when. */
 static size_t gather(const struct state *s, struct rip__os_futex *words,
-                     bool *all)
+                     rip_time *until)
 {
     size_t n = 0;
+    bool all = true;
     words[n++] = (struct rip__os_futex){ &s->control, s->control, false };
-    *all = true;
-    for (const struct rip__post *p = s->first; p; p = p->next)
+    *until = RIP_FOREVER;
+    for (const struct rip__post *p = s->first; p; p = p->next) {
+        *until = rip__sooner(*until, p->by);
         for (size_t i = 0; i < p->n; i++)
             if (n < RIP__OS_FUTEXES)
                 words[n++] = p->words[i];
             else
-                *all = false;
+                all = false;
+    }
+    if (n > 1 && !(all && rip__os_futex_waits_for_many()))
+        *until = rip__sooner(*until, rip__later(slice));
     return n;
 }
 
@@ -112,13 +118,12 @@ static size_t gather(const struct state *s, struct rip__os_futex *words,
 static void take_turn(struct state *s)
 {
     struct rip__os_futex words[RIP__OS_FUTEXES];
-    bool all;
+    rip_time until;
     tell(s);
-    size_t n = gather(s, words, &all);
-    bool sees_all = n == 1 || (all && rip__os_futex_waits_for_many());
+    size_t n = gather(s, words, &until);
     s->sleeps = true;
     pthread_mutex_unlock(&s->mutex);
-    rip__os_futex_wait(words, n, sees_all ? RIP_FOREVER : rip__later(slice));
+    rip__os_futex_wait(words, n, until);
     pthread_mutex_lock(&s->mutex);
     s->sleeps = false;
     rip__store(&s->turn, s->turn + 1);

@@ -22,6 +22,7 @@ struct rip__post {
     const struct rip__os_futex *words;
     size_t n;
     int fd;
+    rip_time by; /* it is told at that time at the latest; RIP_FOREVER */
     struct rip__post *next; /* helper.c's */
 };
 

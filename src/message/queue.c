@@ -184,6 +184,7 @@ rip_queue *rip_queue_free(rip_queue *q)
     if (!q || rip__queue_join(q, &v) < 0)
         return NULL;
     rip_segment *s = rip__segment_at(q, &named);
+    rip__queue_fd_close(q);
     rip__queue_return_all(v);
     rip__unmark(v->me, rip__find_mark(v->me, q, RIP__USES, v->m.incarnation));
     uint32_t magic = RIP__QUEUE_MAGIC;

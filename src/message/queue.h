@@ -120,13 +120,15 @@ struct rip_queue {
     uint64_t resume;   /* {returned:32, cell:32}, where the next look begins */
     unsigned char line1[RIP__LINE - 56];
 
-    /* 1: somebody may sleep until it is 0 */
+    /* The flags below: somebody may sleep until it is 0. */
     uint32_t getters, putters, joiners, mourners;
     unsigned char line2[RIP__LINE - 16];
 
     struct rip__order order;
     /* then the cells, the entries, and the data */
 };
+#define RIP__SLEEPS      1u
+#define RIP__WATCHES     2u /* and all are to be woken */
 #define RIP__QUEUE_MAGIC 0x51756575u
 
 /* ---- as a thread sees it: private memory ------------------------------ */
@@ -242,6 +244,7 @@ struct rip__queue_wait {
     rip_time deadline;
     uint32_t *sleepers;
     uint32_t *patience;
+    uint32_t seen;  /* of the word, when it was announced */
     unsigned spins; /* rounds made so far */
     bool announced, slept;
     int naps;
@@ -257,6 +260,22 @@ int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w);
 /* The end of a wait that has found something. If it has slept, others may do so
  * still, and there may be something for them: then the caller wakes one. */
 void rip__queue_found(struct rip__queue_wait *w);
+
+/* ---- being watched ---------------------------------------------------- */
+
+/* Whether a get would not block: it has a message, or an error. Looks for the
+ * dead, now and then. */
+bool rip__queue_is_ready(rip_queue *q);
+
+/* Before that, for who then sleeps on the word of the getters: what it is. */
+uint32_t rip__queue_watch(rip_queue *q);
+
+/* The descriptor of this process, if it has one, is to be readable only if the
+ * queue is: after a look that found nothing. */
+void rip__queue_fd_look(const struct rip__queue_view *v);
+
+/* In this process nobody uses the queue any more. */
+void rip__queue_fd_close(const rip_queue *q);
 
 /* ---- coming back ------------------------------------------------------ */
 

@@ -127,6 +127,18 @@ static void look_for_dead(struct rip__queue_view *v)
     rip__sweep(v->me->domain);
 }
 
+/* After a look that found nothing. */
+static __attribute__((noinline)) int take_at_once(struct rip__queue_view *v,
+                                                  const struct want *want,
+                                                  struct place *p)
+{
+    look_for_dead(v);
+    int r = try_take(v, want, p);
+    if (r == 0 && !want->dead)
+        rip__queue_fd_look(v);
+    return r == 0 ? -ETIMEDOUT : r;
+}
+
 static int take(struct rip__queue_view *v, const struct want *want,
                 struct place *p)
 {
@@ -134,7 +146,20 @@ static int take(struct rip__queue_view *v, const struct want *want,
     if (v->takes++ % MANY == 0)
         look_for_dead(v);
     int r = try_take(v, want, p);
-    return r != 0 ? r : take_in_time(v, want, p);
+    if (r != 0)
+        return r;
+    return want->deadline == RIP_NOW ? take_at_once(v, want, p)
+                                     : take_in_time(v, want, p);
+}
+
+bool rip__queue_is_ready(rip_queue *q)
+{
+    struct rip__queue_view *v;
+    struct place p;
+    if (rip__queue_join(q, &v) < 0)
+        return true;
+    look_for_dead(v);
+    return check_end(v, look(&v->m, false, &p)) != 0;
 }
 
 /* ---- the end of a lease ----------------------------------------------- */

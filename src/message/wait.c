@@ -5,14 +5,17 @@
 #include "sync/sync.h"
 
 /*
- * Who finds nothing sets the word of its kind to 1, looks once more, and sleeps
- * while that is 1. Who brings something sets it to 0, if it is not, and wakes
- * one. So while nobody sleeps that is one load; and many who bring something
- * before the sleeper runs make one system call together.
+ * Who finds nothing sets RIP__SLEEPS in the word of its kind, looks once more,
+ * and sleeps while the word is as it was. Who brings something sets it to 0, if
+ * it is not, and wakes one. So while nobody sleeps that is one load; and many
+ * who bring something before the sleeper runs make one system call together.
  *
  * Others may sleep beside the one who was woken: when that has found something
- * it sets the word to 1 again, and wakes the next if there is more. What is
- * lost by a death in between they find at their look again.
+ * it sets the word again, and wakes the next if there is more. What is lost by
+ * a death in between they find at their look again.
+ *
+ * Who waits for other things too may be woken and take nothing. It sets
+ * RIP__WATCHES, and then all are woken.
  */
 
 /*
@@ -36,8 +39,9 @@ static void spin(rip_time ns)
 
 void rip__queue_wake(uint32_t *sleepers, unsigned n)
 {
-    if (rip__swap(sleepers, 0) != 0)
-        rip__wake(true, sleepers, n);
+    uint32_t seen = rip__swap(sleepers, 0);
+    if (seen != 0)
+        rip__wake(true, sleepers, seen & RIP__WATCHES ? RIP__ALL : n);
 }
 
 /* Members to whom something is leased: up to `max`. */
@@ -63,7 +67,7 @@ static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
     struct rip__sleep s = {
         .object = v->m.q,
         .word = w->sleepers,
-        .seen = 1,
+        .seen = w->seen,
         .watch = who,
         .heeds_stop = true,
     };
@@ -81,7 +85,7 @@ static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
 void rip__queue_found(struct rip__queue_wait *w)
 {
     if (w->slept)
-        rip__swap(w->sleepers, 1);
+        rip__or(w->sleepers, RIP__SLEEPS);
     if (w->spins != 1)
         *w->patience /= 2;
     else if (!w->announced && *w->patience < MOST_NS)
@@ -99,10 +103,18 @@ int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w)
         spin(ns);
         w->spins++;
     } else if (!w->announced) {
-        rip__swap(w->sleepers, 1);
+        w->seen = rip__or(w->sleepers, RIP__SLEEPS) | RIP__SLEEPS;
         w->announced = true;
     } else {
         w->end = sleep_for(v, w);
     }
     return 0;
+}
+
+uint32_t rip__queue_watch(rip_queue *q)
+{
+    struct rip__queue_view *v;
+    if (rip__queue_join(q, &v) < 0)
+        return 0;
+    return rip__or(&q->getters, RIP__WATCHES) | RIP__WATCHES;
 }

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/helper.h"
 #include "base/stop.h"
+#include "message/queue.h"
 #include "sync/sync.h"
 
 /*
@@ -31,12 +32,17 @@ struct wait {
     size_t n;
     struct pollfd *fds; /* of the items that have one, and room for one more */
     size_t n_fds;
-    size_t n_events;
-    uint64_t *then;              /* their words as the call began */
+    size_t n_words;              /* items that are one: events and queues */
+    uint64_t *then;              /* of events, the word as the call began */
     struct rip__os_futex *words; /* and one more: of the stop */
 };
 
 /* ---- what is asked for ------------------------------------------------ */
+
+static bool is_word(const struct rip_wait *item)
+{
+    return item->kind == RIP_WAIT_EVENT || item->kind == RIP_WAIT_QUEUE;
+}
 
 /* What poll(2) is to watch for an item. */
 static int watch(struct pollfd *ret, const struct rip_wait *item)
@@ -60,6 +66,7 @@ static int watch(struct pollfd *ret, const struct rip_wait *item)
         break;
     case RIP_WAIT_NONE:
     case RIP_WAIT_EVENT:
+    case RIP_WAIT_QUEUE:
         break;
     }
     return ret->fd < 0 ? -EINVAL : 0;
@@ -73,8 +80,8 @@ static int watch_all(struct wait *w)
     for (size_t i = 0; i < w->n; i++) {
         const struct rip_wait *item = &w->items[i];
         int r = 0;
-        if (item->kind == RIP_WAIT_EVENT) {
-            w->n_events++;
+        if (is_word(item)) {
+            w->n_words++;
             r = item->u.event ? 0 : -EINVAL;
         } else if (item->kind != RIP_WAIT_NONE) {
             r = watch(&w->fds[w->n_fds++], item);
@@ -87,6 +94,14 @@ static int watch_all(struct wait *w)
 
 /* ---- what is ready ---------------------------------------------------- */
 
+/* An event, since its word was `then`; or a queue. */
+static bool word_is_ready(const struct rip_wait *item, uint64_t then)
+{
+    return item->kind == RIP_WAIT_EVENT
+               ? rip__event_has_come(item->u.event, then)
+               : rip__queue_is_ready(item->u.queue);
+}
+
 /* The index of the first item that is ready, or -ETIMEDOUT. One with a closed
  * descriptor is refused wherever it stands: else it would be told of only when
  * nothing before it is ready. */
@@ -98,8 +113,8 @@ static int first_ready(const struct wait *w)
     for (size_t i = 0; i < w->n; i++) {
         const struct rip_wait *item = &w->items[i];
         bool ready = false;
-        if (item->kind == RIP_WAIT_EVENT) {
-            ready = rip__event_has_come(item->u.event, *then++);
+        if (is_word(item)) {
+            ready = word_is_ready(item, *then++);
         } else if (item->kind != RIP_WAIT_NONE) {
             if (p->revents & POLLNVAL)
                 return -EINVAL;
@@ -129,30 +144,47 @@ static int wait_for_fds(const struct wait *w, rip_time deadline)
     return r < 0 ? r : first_ready(w);
 }
 
-/* ---- events ----------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------ */
 
 static void note_words(const struct wait *w)
 {
     size_t at = 0;
-    for (size_t i = 0; i < w->n; i++)
-        if (w->items[i].kind == RIP_WAIT_EVENT)
-            w->then[at++] = rip__load(&w->items[i].u.event->word);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct rip_wait *item = &w->items[i];
+        if (item->kind == RIP_WAIT_EVENT)
+            w->then[at++] = rip__load(&item->u.event->word);
+        else if (is_word(item))
+            w->then[at++] = 0;
+    }
 }
 
-/* Sees to it that each is woken for: false, one has come. */
+/* Sees to it that its change is woken for. */
+static struct rip__os_futex announce_one(const struct rip_wait *item,
+                                         uint64_t then)
+{
+    if (item->kind == RIP_WAIT_QUEUE) {
+        rip_queue *q = item->u.queue;
+        return (struct rip__os_futex){ &q->getters, rip__queue_watch(q), true };
+    }
+    rip_event *e = item->u.event;
+    return (struct rip__os_futex){
+        .word = rip__low(&e->word),
+        .seen = (uint32_t)rip__event_announce(e, then),
+        .shared = rip__is_shared(e),
+    };
+}
+
+/* The same for each: false, one has come. */
 static bool announce(const struct wait *w)
 {
     size_t at = 0;
     bool none = true;
     for (size_t i = 0; i < w->n && none; i++) {
-        rip_event *e = w->items[i].u.event;
-        if (w->items[i].kind != RIP_WAIT_EVENT)
+        const struct rip_wait *item = &w->items[i];
+        if (!is_word(item))
             continue;
-        uint64_t word = rip__event_announce(e, w->then[at]);
-        w->words[at] = (struct rip__os_futex){ .word = rip__low(&e->word),
-                                               .seen = (uint32_t)word,
-                                               .shared = rip__is_shared(e) };
-        none = !rip__event_has_come(e, w->then[at++]);
+        w->words[at] = announce_one(item, w->then[at]);
+        none = !word_is_ready(item, w->then[at++]);
     }
     return none;
 }
@@ -162,18 +194,18 @@ static bool announce(const struct wait *w)
 static void sleep_on_words(const struct wait *w, const struct rip__stop *stop,
                            rip_time now, rip_time deadline)
 {
-    size_t n = w->n_events;
+    size_t n = w->n_words;
     if (n >= RIP__OS_FUTEXES)
         n = RIP__OS_FUTEXES - 1;
     if (stop)
         w->words[n++] = (struct rip__os_futex){ &stop->word, 0, true };
-    bool all = n >= w->n_events && (n == 1 || rip__os_futex_waits_for_many());
+    bool all = n >= w->n_words && (n == 1 || rip__os_futex_waits_for_many());
     rip_time nap = all ? rip__look_again_ns : slice;
     rip__os_futex_wait(w->words, n,
                        deadline - now < nap ? deadline : now + nap);
 }
 
-static int wait_for_events(const struct wait *w, rip_time deadline)
+static int wait_for_words(const struct wait *w, rip_time deadline)
 {
     const struct rip__stop *stop = rip__stop_heeded();
     while (announce(w)) {
@@ -187,16 +219,16 @@ static int wait_for_events(const struct wait *w, rip_time deadline)
     return first_ready(w);
 }
 
-/* ---- events and descriptors ------------------------------------------- */
+/* ---- words and descriptors -------------------------------------------- */
 
 /* Polls until something comes or it is time to look again. `told`: what the
  * helper writes to; without it, or without a helper, that is soon. */
 static int poll_with_helper(const struct wait *w, struct pollfd *told,
                             rip_time deadline)
 {
-    struct rip__post post = { .words = w->words,
-                              .n = w->n_events,
-                              .fd = told->fd };
+    struct rip__post post = {
+        .words = w->words, .n = w->n_words, .fd = told->fd, .by = RIP_FOREVER
+    };
     bool posted = told->fd >= 0 && rip__post(&post);
     rip_time end = rip__later(posted ? rip__look_again_ns : slice);
     int r = rip__poll(w->fds, w->n_fds + posted, rip__sooner(deadline, end));
@@ -238,7 +270,7 @@ static int wait_for_both(const struct wait *w, struct pollfd *told,
     }
 }
 
-static int wait_with_events(const struct wait *w, rip_time deadline)
+static int wait_with_words(const struct wait *w, rip_time deadline)
 {
     note_words(w);
     int r = w->n_fds > 0 ? wait_for_fds(w, RIP_NOW) : first_ready(w);
@@ -247,7 +279,7 @@ static int wait_with_events(const struct wait *w, rip_time deadline)
     if (rip__stopping())
         return -ECANCELED;
     if (w->n_fds == 0)
-        return wait_for_events(w, deadline);
+        return wait_for_words(w, deadline);
     struct pollfd *told = &w->fds[w->n_fds];
     *told = (struct pollfd){ .fd = rip__os_eventfd(), .events = POLLIN };
     r = wait_for_both(w, told, deadline);
@@ -255,18 +287,18 @@ static int wait_with_events(const struct wait *w, rip_time deadline)
     return r;
 }
 
-/* With room for what is known of the events. */
+/* With room for what is known of the words. */
 static int with_room(struct wait w, rip_time deadline)
 {
     uint64_t then[FEW];
     struct rip__os_futex words[FEW + 1];
     w.then = then;
     w.words = words;
-    if (w.n_events <= FEW)
-        return wait_with_events(&w, deadline);
-    w.then = rip__alloc_array(w.n_events, sizeof *w.then);
-    w.words = rip__alloc_array(w.n_events + 1, sizeof *w.words);
-    int r = w.then && w.words ? wait_with_events(&w, deadline) : -ENOMEM;
+    if (w.n_words <= FEW)
+        return wait_with_words(&w, deadline);
+    w.then = rip__alloc_array(w.n_words, sizeof *w.then);
+    w.words = rip__alloc_array(w.n_words + 1, sizeof *w.words);
+    int r = w.then && w.words ? wait_with_words(&w, deadline) : -ENOMEM;
     rip__free(w.then);
     rip__free(w.words);
     return r;
@@ -279,7 +311,7 @@ static int wait_any(struct wait *w, rip_time deadline)
     int r = watch_all(w);
     if (r < 0)
         return r;
-    if (w->n_events > 0)
+    if (w->n_words > 0)
         return with_room(*w, deadline);
     if (w->n_fds == 0 && deadline == RIP_FOREVER)
         return -EINVAL;
