@@ -70,8 +70,8 @@ static void withdraw(struct watch *w)
 static bool watch(struct watch *w, rip_queue *q)
 {
     withdraw(w);
-    w->word = (struct rip__os_futex){ &q->getters, rip__queue_watch(q), true };
-    if (rip__queue_is_ready(q)) {
+    w->word = (struct rip__os_futex){ .word = &q->getters, .shared = true };
+    if (!rip__queue_watch(q, &w->word.seen)) {
         rip__os_eventfd_set(w->fd);
         return true;
     }

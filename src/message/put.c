@@ -36,6 +36,19 @@ static int64_t claim(const struct rip__queue_view *v, uint32_t n)
     return -1;
 }
 
+/* Whether there may be another one. */
+static bool has_room(const struct rip__queue_map *m)
+{
+    uint32_t b = rip__load_relaxed(&m->q->order.cursor);
+    for (uint32_t n = m->capacity; n > 0; n--) {
+        if (b >= m->capacity)
+            b = 0;
+        if (rip__cell_state(rip__load(&m->cells[b++].word)) == RIP__CELL_FREE)
+            return true;
+    }
+    return false;
+}
+
 static bool is_closing(const rip_queue *q)
 {
     return rip__load_relaxed(&q->closing) != 0;
@@ -61,8 +74,7 @@ static __attribute__((noinline)) int64_t claim_in_time(
         if (r < 0)
             return r;
     }
-    rip__queue_found(&w);
-    if (w.slept)
+    if (rip__queue_found(&w) && has_room(&v->m))
         rip__queue_wake(sleepers, 1);
     return b;
 }

@@ -257,9 +257,9 @@ struct rip__queue_wait {
  */
 int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w);
 
-/* The end of a wait that has found something. If it has slept, others may do so
- * still, and there may be something for them: then the caller wakes one. */
-void rip__queue_found(struct rip__queue_wait *w);
+/* The end of a wait that has found something. Others may sleep still, and there
+ * may be something for them: true, then the caller is to wake one. */
+bool rip__queue_found(struct rip__queue_wait *w);
 
 /* ---- being watched ---------------------------------------------------- */
 
@@ -267,8 +267,9 @@ void rip__queue_found(struct rip__queue_wait *w);
  * dead, now and then. */
 bool rip__queue_is_ready(rip_queue *q);
 
-/* Before that, for who then sleeps on the word of the getters: what it is. */
-uint32_t rip__queue_watch(rip_queue *q);
+/* Watches it by a sleep on the word of the getters, while that is as it was
+ * seen. False: it is ready. */
+bool rip__queue_watch(rip_queue *q, uint32_t *seen);
 
 /* The descriptor of this process, if it has one, is to be readable only if the
  * queue is: after a look that found nothing. */

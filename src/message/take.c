@@ -110,9 +110,10 @@ static __attribute__((noinline)) int take_in_time(struct rip__queue_view *v,
         if (r == 0)
             r = try_take(v, want, p);
     }
+    bool others = w.slept;
     if (r == 1)
-        rip__queue_found(&w);
-    if (w.slept && look(&v->m, want->dead, &next) != 0)
+        others = rip__queue_found(&w);
+    if (others && look(&v->m, want->dead, &next) != 0)
         rip__queue_wake(w.sleepers, 1);
     return r;
 }

@@ -11,7 +11,9 @@
  * who bring something before the sleeper runs make one system call together.
  *
  * Others may sleep beside the one who was woken: when that has found something
- * it sets the word again, and wakes the next if there is more. What is lost by
+ * it sets the word again, and wakes the next if there is more. So does who has
+ * set the word and found something before it slept: another who had looked
+ * before may fall asleep just then, as the word is what it was. What is lost by
  * a death in between they find at their look again.
  *
  * Who waits for other things too may be woken and take nothing. It sets
@@ -82,7 +84,7 @@ static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
     return r == -ETIMEDOUT && until != w->deadline ? 0 : r;
 }
 
-void rip__queue_found(struct rip__queue_wait *w)
+bool rip__queue_found(struct rip__queue_wait *w)
 {
     if (w->slept)
         rip__or(w->sleepers, RIP__SLEEPS);
@@ -90,6 +92,7 @@ void rip__queue_found(struct rip__queue_wait *w)
         *w->patience /= 2;
     else if (!w->announced && *w->patience < MOST_NS)
         *w->patience *= 2;
+    return w->slept || w->announced;
 }
 
 int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w)
@@ -111,10 +114,14 @@ int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w)
     return 0;
 }
 
-uint32_t rip__queue_watch(rip_queue *q)
+bool rip__queue_watch(rip_queue *q, uint32_t *seen)
 {
     struct rip__queue_view *v;
     if (rip__queue_join(q, &v) < 0)
-        return 0;
-    return rip__or(&q->getters, RIP__WATCHES) | RIP__WATCHES;
+        return false;
+    *seen = rip__or(&q->getters, RIP__WATCHES) | RIP__WATCHES;
+    if (!rip__queue_is_ready(q))
+        return true;
+    rip__queue_wake(&q->getters, 1);
+    return false;
 }

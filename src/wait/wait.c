@@ -158,20 +158,22 @@ static void note_words(const struct wait *w)
     }
 }
 
-/* Sees to it that its change is woken for. */
-static struct rip__os_futex announce_one(const struct rip_wait *item,
-                                         uint64_t then)
+/* Sees to it that its change is woken for: false, it has come. */
+static bool announce_one(const struct rip_wait *item, uint64_t then,
+                         struct rip__os_futex *ret)
 {
     if (item->kind == RIP_WAIT_QUEUE) {
-        rip_queue *q = item->u.queue;
-        return (struct rip__os_futex){ &q->getters, rip__queue_watch(q), true };
+        *ret = (struct rip__os_futex){ .word = &item->u.queue->getters,
+                                       .shared = true };
+        return rip__queue_watch(item->u.queue, &ret->seen);
     }
     rip_event *e = item->u.event;
-    return (struct rip__os_futex){
+    *ret = (struct rip__os_futex){
         .word = rip__low(&e->word),
         .seen = (uint32_t)rip__event_announce(e, then),
         .shared = rip__is_shared(e),
     };
+    return !rip__event_has_come(e, then);
 }
 
 /* The same for each: false, one has come. */
@@ -183,8 +185,8 @@ static bool announce(const struct wait *w)
         const struct rip_wait *item = &w->items[i];
         if (!is_word(item))
             continue;
-        w->words[at] = announce_one(item, w->then[at]);
-        none = !word_is_ready(item, w->then[at++]);
+        none = announce_one(item, w->then[at], &w->words[at]);
+        at++;
     }
     return none;
 }
