@@ -183,13 +183,21 @@ MUTANTS = [
     ("entry-before-the-message", "src/message/put.c",
      "    if (len > 0)\n"
      "        memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);\n"
-     "    rip__store_relaxed(&v->m.cells[b].len, len);\n"
-     "    return append(v, (uint32_t)b);",
-     "    int r = append(v, (uint32_t)b);\n"
+     "    return commit(v, (uint32_t)b, len);",
+     "    int r = commit(v, (uint32_t)b, len);\n"
      "    if (len > 0)\n"
      "        memcpy(rip__queue_data(&v->m, (uint32_t)b), msg, len);\n"
-     "    rip__store_relaxed(&v->m.cells[b].len, len);\n"
      "    return r;", "queue"),
+    ("an-end-that-can-be-passed", "src/message/order.c",
+     "            if (cell != no_cell(m))\n                rip__store_relaxed(",
+     "            rip__store_relaxed(", "queue_test: a_draft_ends_once"),
+    ("a-watcher-takes-a-wake", "src/message/wait.c",
+     "seen & RIP__WATCHES ? RIP__ALL : n", "n",
+     "queue_watch_test: processes_those_who_only*"),
+    ("order-of-laps-forgotten", "src/message/order.c",
+     "    return (position & ~(uint64_t)m->mask) << VERSION_BITS;",
+     "    return (position & 0xffffff & ~(uint64_t)m->mask) << VERSION_BITS;",
+     "queue_test: a_very_old_hint*"),
     # ---- named segments, names
     ("nobody-waits-for-a-turn", "src/segment/open.c",
      "        if (fd != -EADDRINUSE)\n            return fd;",
