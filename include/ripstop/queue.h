@@ -272,7 +272,7 @@ RIP_API void rip_queue_give_back(rip_queue *q, struct rip_message *m);
 
 /*
  * Waits until there is nothing in the queue and nothing is leased. Dead letters
- * do not count.
+ * do not count; after rip_queue_shutdown, what is in the queue does not either.
  *
  * 0, -ETIMEDOUT, -ECANCELED, or as rip_queue_put. Blocks until the deadline at
  * the longest. Thread-safe.
@@ -289,6 +289,16 @@ RIP_API RIP_CHECK_RESULT int rip_queue_join(rip_queue *q, rip_time deadline);
  * Never blocks. Thread-safe.
  */
 RIP_API void rip_queue_close(rip_queue *q);
+
+/*
+ * The same, and nothing more is given out either: who gets or takes, or waits
+ * to do so, has -EPIPE at once. What is in the queue stays there unread, and is
+ * gone with it. Leases are ended as ever, and rip_queue_join waits for those
+ * alone; dead letters can still be had.
+ *
+ * Never blocks. Thread-safe.
+ */
+RIP_API void rip_queue_shutdown(rip_queue *q);
 
 /*
  * Lets go of a queue in this process; NULL is fine. Returns NULL. What this

@@ -151,15 +151,26 @@ int rip_queue_open(rip_queue **ret, const char *name,
 
 /* ---- the end ---------------------------------------------------------- */
 
-void rip_queue_close(rip_queue *q)
+static void end(rip_queue *q, uint32_t how)
 {
     struct rip__queue_view *v;
     if (rip__queue_join(q, &v) < 0)
         return;
-    rip__publish(&q->closing, 1);
+    rip__or(&q->closing, how);
     rip__order_end(&v->m);
     rip__queue_wake(&q->getters, RIP__ALL);
     rip__queue_wake(&q->putters, RIP__ALL);
+    rip__queue_wake(&q->joiners, RIP__ALL);
+}
+
+void rip_queue_close(rip_queue *q)
+{
+    end(q, RIP__CLOSED);
+}
+
+void rip_queue_shutdown(rip_queue *q)
+{
+    end(q, RIP__CLOSED | RIP__SHUT);
 }
 
 /* Whether a living member of another process has used the queue. */

@@ -112,7 +112,7 @@ struct rip_queue {
     uint32_t magic; /* 0: it is no queue, or no more */
     uint32_t incarnation;
     uint32_t capacity, message_size, max_deaths;
-    uint32_t closing;    /* no put is to begin */
+    uint32_t closing;    /* no put is to begin; RIP__SHUT: and no take */
     uint32_t has_leases; /* or had: rip_queue_take was called */
     uint32_t unused;
     uint64_t returned; /* how often something came back */
@@ -127,6 +127,8 @@ struct rip_queue {
     struct rip__order order;
     /* then the cells, the entries, and the data */
 };
+#define RIP__CLOSED      1u
+#define RIP__SHUT        2u
 #define RIP__SLEEPS      1u
 #define RIP__WATCHES     2u /* and all are to be woken */
 #define RIP__QUEUE_MAGIC 0x51756575u

@@ -79,10 +79,17 @@ struct want {
     rip_time deadline;
 };
 
+static bool is_shut(const struct rip__queue_map *m)
+{
+    return rip__load_relaxed(&m->q->closing) & RIP__SHUT;
+}
+
 static int try_take(const struct rip__queue_view *v, const struct want *want,
                     struct place *p)
 {
     for (;;) {
+        if (is_shut(&v->m) && !want->dead)
+            return -EPIPE;
         int r = look(&v->m, want->dead, p);
         if (r != 1)
             return want->dead ? r : check_end(v, r);
@@ -160,7 +167,7 @@ bool rip__queue_is_ready(rip_queue *q)
     if (rip__queue_join(q, &v) < 0)
         return true;
     look_for_dead(v);
-    return check_end(v, look(&v->m, false, &p)) != 0;
+    return is_shut(&v->m) || check_end(v, look(&v->m, false, &p)) != 0;
 }
 
 /* ---- the end of a lease ----------------------------------------------- */
@@ -294,13 +301,16 @@ void rip_queue_give_back(rip_queue *q, struct rip_message *m)
 
 /* ---- until all is done ------------------------------------------------ */
 
-/* Not those that are set aside: in the order of the dead, or leased from it. */
+/* Not those that are set aside: dead letters, or leased from them; nor what
+ * nobody is to take any more. */
 static bool is_all_done(const struct rip__queue_map *m)
 {
+    const bool shut = is_shut(m);
     for (uint32_t b = 0; b < m->capacity; b++) {
         uint64_t word = rip__load(&m->cells[b].word);
-        if (rip__cell_state(word) != RIP__CELL_FREE &&
-            !rip__is_dead_letter(m, word))
+        enum rip__cell_state s = rip__cell_state(word);
+        if (s != RIP__CELL_FREE && !rip__is_dead_letter(m, word) &&
+            !(shut && s != RIP__CELL_LEASED))
             return false;
     }
     return true;

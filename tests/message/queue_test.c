@@ -697,6 +697,49 @@ static int join_it(void *arg)
     return rip_queue_join(arg, RIP_FOREVER);
 }
 
+static int get_in_vain(void *arg)
+{
+    return get_by(arg, rip_after(20)) == -EPIPE ? 0 : -1;
+}
+
+static int put_in_vain(void *arg)
+{
+    return rip_queue_put(arg, "", 0, rip_after(20)) == -EPIPE ? 0 : -1;
+}
+
+static int join_now(void *arg)
+{
+    return rip_queue_join(arg, rip_after(20));
+}
+
+/* All that wait are woken, and what is there is not given out. */
+BOTH(shutdown_is_at_once, 0)
+{
+    rip_queue *empty = new_queue(1, 0), *full = new_queue(2, 0);
+    struct player a[3];
+    only_woken();
+    put_now(full, 1);
+    put_now(full, 2);
+    struct rip_message m = take(full);
+    player_start(&a[0], kind, get_in_vain, empty);
+    player_start(&a[1], kind, put_in_vain, full);
+    player_start(&a[2], kind, join_now, full);
+    until_waiting(empty, 1);
+    until_waiting(full, 2);
+    rip_queue_shutdown(empty);
+    CHECK_OK(player_end(&a[0]));
+    rip_queue_shutdown(full);
+    CHECK_OK(player_end(&a[1]));
+    CHECK_ERR(get_by(full, RIP_FOREVER), -EPIPE);
+    CHECK_ERR(rip_queue_join(full, RIP_NOW), -ETIMEDOUT);
+    rip_queue_done(full, &m);
+    CHECK_OK(player_end(&a[2]));
+    rip_queue_close(full); /* does not open it again */
+    CHECK_ERR(get_by(full, RIP_NOW), -EPIPE);
+    rip_queue_free(empty);
+    rip_queue_free(full);
+}
+
 BOTH(join_waits_until_all_is_done, 0)
 {
     rip_queue *q = new_queue(3, 0);
