@@ -81,7 +81,9 @@ struct rip_queue_options {
     size_t message_size;  /* the longest message, in bytes, at most 16 MiB;
                              0: 256. So much memory is set aside for each */
     unsigned max_deaths;  /* of workers to whom a message was leased, then it is
-                             a  dead letter; 0: it is given out again for ever */
+                             a dead letter; 0: it is given out again for ever */
+    bool ends_with_writers; /* it is closed when all who have put are gone, see
+                               rip_queue_end_writing */
     uint64_t reserved[4];
 };
 
@@ -299,6 +301,18 @@ RIP_API void rip_queue_close(rip_queue *q);
  * Never blocks. Thread-safe.
  */
 RIP_API void rip_queue_shutdown(rip_queue *q);
+
+/*
+ * The calling thread puts no more. In a queue made with `ends_with_writers`
+ * each thread is a writer from its first put on, until it says so here, frees
+ * the queue, ends, or is killed. When it has had writers and none is left the
+ * queue is closed, as by rip_queue_close, and for good: the readers have what
+ * is there, and then -EPIPE, as from a pipe. A thread that puts again after
+ * this is a writer again, if the queue is not closed yet.
+ *
+ * Never blocks. Thread-safe.
+ */
+RIP_API void rip_queue_end_writing(rip_queue *q);
 
 /*
  * Lets go of a queue in this process; NULL is fine. Returns NULL. What this

@@ -104,6 +104,8 @@ static int64_t reserve(struct rip__queue_view *v, size_t len, rip_time deadline)
         return -EMSGSIZE;
     if (is_closing(v->m.q))
         return -EPIPE;
+    if (v->m.ends && !v->writes && rip__queue_begin_writing(v) < 0)
+        return -ENOMEM;
     int64_t b = claim(v, FEW);
     return b >= 0 ? b : claim_in_time(v, deadline);
 }

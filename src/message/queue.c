@@ -45,6 +45,7 @@ static void make(rip_queue *q, const struct rip_queue_options *o)
     q->capacity = m.capacity;
     q->message_size = size_of(o);
     q->max_deaths = o->max_deaths;
+    q->ends = o->ends_with_writers;
     q->incarnation = rip__incarnation(q->incarnation);
     for (uint32_t i = 0; i < m.capacity; i++)
         m.cells[i].word = rip__cell_word(RIP__CELL_FREE, 0, 1, 0);
@@ -88,7 +89,8 @@ static bool fits(const rip_queue *q, const struct rip_queue_options *o)
 {
     return (o->capacity == 0 || q->capacity == o->capacity) &&
            (o->message_size == 0 || q->message_size == o->message_size) &&
-           (o->max_deaths == 0 || q->max_deaths == o->max_deaths);
+           (o->max_deaths == 0 || q->max_deaths == o->max_deaths) &&
+           (!o->ends_with_writers || q->ends != 0);
 }
 
 /* With the lock. What was begun by one who was killed is no queue yet, and may
@@ -173,6 +175,24 @@ void rip_queue_shutdown(rip_queue *q)
     end(q, RIP__CLOSED | RIP__SHUT);
 }
 
+/* Takes the calling thread's mark away, if there is one. */
+static void unmark(const struct rip__queue_view *v, enum rip__mark_kind kind)
+{
+    uint64_t *mark = rip__find_mark(v->me, v->m.q, kind, v->m.incarnation);
+    if (mark)
+        rip__unmark(v->me, mark);
+}
+
+void rip_queue_end_writing(rip_queue *q)
+{
+    struct rip__queue_view *v;
+    if (rip__queue_join(q, &v) < 0)
+        return;
+    unmark(v, RIP__WRITES);
+    v->writes = false;
+    rip__queue_wake(&q->getters, RIP__ALL);
+}
+
 /* Whether a living member of another process has used the queue. */
 static bool is_used(const struct rip__queue_view *v)
 {
@@ -197,7 +217,9 @@ rip_queue *rip_queue_free(rip_queue *q)
     rip_segment *s = rip__segment_at(q, &named);
     rip__queue_fd_close(q);
     rip__queue_return_all(v);
-    rip__unmark(v->me, rip__find_mark(v->me, q, RIP__USES, v->m.incarnation));
+    if (v->m.ends)
+        rip_queue_end_writing(q);
+    unmark(v, RIP__USES);
     uint32_t magic = RIP__QUEUE_MAGIC;
     if (named)
         rip_segment_close(s);

@@ -114,11 +114,12 @@ struct rip_queue {
     uint32_t capacity, message_size, max_deaths;
     uint32_t closing;    /* no put is to begin; RIP__SHUT: and no take */
     uint32_t has_leases; /* or had: rip_queue_take was called */
-    uint32_t unused;
-    uint64_t returned; /* how often something came back */
+    uint32_t ends;       /* when all who have put are gone */
+    uint32_t was_put_to; /* by one who has a mark for that */
+    uint64_t returned;   /* how often something came back */
     uint64_t examined; /* what `returned` was when a look found nothing left */
     uint64_t resume;   /* {returned:32, cell:32}, where the next look begins */
-    unsigned char line1[RIP__LINE - 56];
+    unsigned char line1[RIP__LINE - 60];
 
     /* The flags below: somebody may sleep until it is 0. */
     uint32_t getters, putters, joiners, mourners;
@@ -145,6 +146,7 @@ struct rip__queue_map {
                             number's logarithm */
     size_t stride, message_size;
     uint32_t max_deaths;
+    bool ends;
     struct rip__cell *cells;
     uint64_t *entries;
     unsigned char *data;
@@ -155,6 +157,7 @@ struct rip__queue_view {
     uint64_t process; /* as of rip__near */
     struct rip__me *me;
     uint32_t owner; /* as it stands in the word of a cell */
+    bool writes;    /* and has a mark for that */
     uint32_t takes;
     rip_time look_at;     /* for the dead, though there is no need to sleep */
     uint32_t patience[2]; /* of its puts and gets, in ns: wait.c */
@@ -189,6 +192,13 @@ static inline int rip__queue_join(rip_queue *q, struct rip__queue_view **ret)
     *ret = v;
     return 0;
 }
+
+/* The calling thread is one who puts: 0, -ENOMEM. */
+int rip__queue_begin_writing(struct rip__queue_view *v);
+
+/* Of those who put and live, up to `max`; the caller is not among them. */
+size_t rip__queue_writers(const struct rip__queue_view *v, uint64_t *ret,
+                          size_t max);
 
 /* Of a call that makes no sense. */
 void rip__queue_count_damage(const struct rip__queue_view *v);

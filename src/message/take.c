@@ -59,10 +59,20 @@ static bool may_return(const struct rip__queue_view *v)
     return false;
 }
 
+/* It has had writers, and none is left. */
+static bool is_abandoned(const struct rip__queue_view *v)
+{
+    uint64_t one;
+    return v->m.ends && rip__load(&v->m.q->was_put_to) != 0 && !v->writes &&
+           rip__queue_writers(v, &one, 1) == 0;
+}
+
 /* After a look that found nothing. Who closed it may have been killed in the
  * middle. */
 static int check_end(const struct rip__queue_view *v, int r)
 {
+    if (r == 0 && is_abandoned(v))
+        rip__or(&v->m.q->closing, RIP__CLOSED);
     if (r == 0 && rip__load(&v->m.q->closing) != 0)
         rip__order_end(&v->m);
     if (r != -EPIPE)

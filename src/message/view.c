@@ -65,6 +65,7 @@ bool rip__queue_map(struct rip__queue_map *ret, const struct rip__domain *d,
         .capacity = rip__load_relaxed(&q->capacity),
         .message_size = rip__load_relaxed(&q->message_size),
         .max_deaths = rip__load_relaxed(&q->max_deaths),
+        .ends = rip__load_relaxed(&q->ends) != 0,
     };
     if (m.capacity == 0 || m.capacity > RIP__CELLS_MAX ||
         m.message_size > RIP__MESSAGE_MAX ||
@@ -75,10 +76,11 @@ bool rip__queue_map(struct rip__queue_map *ret, const struct rip__domain *d,
     return true;
 }
 
-static int mark(struct rip__me *me, const rip_queue *q, uint32_t incarnation)
+static int mark(struct rip__me *me, const struct rip__queue_map *m,
+                enum rip__mark_kind kind)
 {
-    if (rip__find_mark(me, q, RIP__USES, incarnation) ||
-        rip__mark(me, q, RIP__USES, incarnation))
+    if (rip__find_mark(me, m->q, kind, m->incarnation) ||
+        rip__mark(me, m->q, kind, m->incarnation))
         return 0;
     return -ENOMEM;
 }
@@ -95,7 +97,7 @@ int rip__queue_join_slowly(rip_queue *q, struct rip__queue_view **ret)
     v.process = rip__load(rip__process);
     if (!rip__queue_map(&v.m, v.me->domain, q))
         return -EBADMSG;
-    r = mark(v.me, q, v.m.incarnation);
+    r = mark(v.me, &v.m, RIP__USES);
     if (r < 0)
         return r;
     v.owner = rip__cell_owner(v.me->id);
@@ -107,4 +109,28 @@ int rip__queue_join_slowly(rip_queue *q, struct rip__queue_view **ret)
 void rip__queue_count_damage(const struct rip__queue_view *v)
 {
     __atomic_add_fetch(&rip__roll(v->me->domain)->damaged, 1, __ATOMIC_RELAXED);
+}
+
+/* The mark stands before the first put is begun, so who sees that something was
+ * put sees it, too. */
+int rip__queue_begin_writing(struct rip__queue_view *v)
+{
+    int r = mark(v->me, &v->m, RIP__WRITES);
+    v->writes = r == 0;
+    if (v->writes)
+        rip__publish(&v->m.q->was_put_to, 1);
+    return r;
+}
+
+size_t rip__queue_writers(const struct rip__queue_view *v, uint64_t *ret,
+                          size_t max)
+{
+    uint32_t at = 0;
+    uint64_t who;
+    size_t n = 0;
+    while (n < max && (who = rip__next_marked(v->me, v->m.q, RIP__WRITES,
+                                              v->m.incarnation, &at)) != 0)
+        if (!rip__is_gone(v->me->domain, who))
+            ret[n++] = who;
+    return n;
 }

@@ -63,6 +63,17 @@ static size_t lessees(const struct rip__queue_view *v, uint64_t *ret,
     return n;
 }
 
+/* Whose death may bring something, or the end. */
+static size_t whom_to_watch(const struct rip__queue_view *v, uint64_t *ret)
+{
+    size_t n = 0;
+    if (rip__load_relaxed(&v->m.q->has_leases))
+        n = lessees(v, ret, RIP__WATCH);
+    if (v->m.ends)
+        n += rip__queue_writers(v, ret + n, RIP__WATCH - n);
+    return n;
+}
+
 static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
 {
     uint64_t who[RIP__WATCH];
@@ -76,10 +87,9 @@ static int sleep_for(struct rip__queue_view *v, struct rip__queue_wait *w)
     rip_time until = w->deadline;
     w->announced = false;
     w->slept = true;
-    if (rip__load_relaxed(&v->m.q->has_leases)) {
-        s.n_watch = lessees(v, who, RIP__WATCH);
+    s.n_watch = whom_to_watch(v, who);
+    if (rip__load_relaxed(&v->m.q->has_leases) || v->m.ends)
         until = rip__dying_until(v->me, who, &s.n_watch, &w->naps, w->deadline);
-    }
     int r = rip__sleep(v->me, &s, until);
     return r == -ETIMEDOUT && until != w->deadline ? 0 : r;
 }

@@ -346,6 +346,7 @@ enum rip__mark_kind {
                          breaks when it dies, or goes while others wait */
     RIP__PLEDGED = 3, /* the same, and it breaks when it goes, whenever */
     RIP__USES = 4,    /* a queue: rip__queue_mend */
+    RIP__WRITES = 5,  /* has put into a queue that asks who does */
 };
 
 /* What objects with parties begin with. */

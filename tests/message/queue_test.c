@@ -697,6 +697,87 @@ static int join_it(void *arg)
     return rip_queue_join(arg, RIP_FOREVER);
 }
 
+/* ---- the last writer -------------------------------------------------- */
+
+static rip_queue *new_river(void)
+{
+    rip_queue *q;
+    const struct rip_queue_options o = { .capacity = 8,
+                                         .message_size = 100,
+                                         .ends_with_writers = true };
+    CHECK_OK(rip_queue_new(&q, &o));
+    return q;
+}
+
+static int put_two(void *arg)
+{
+    put_now(arg, 1);
+    put_now(arg, 2);
+    return 0;
+}
+
+static int get_until_the_end(void *arg)
+{
+    int64_t n = 0, r;
+    while ((r = get_by(arg, rip_after(20))) > 0)
+        n += r;
+    return r == -EPIPE ? (int)n : -1;
+}
+
+BOTH(the_end_comes_with_the_last_writer, 0)
+{
+    rip_queue *q = new_river();
+    struct player a[3];
+    CHECK_ERR(get_by(q, RIP_NOW), -ETIMEDOUT); /* none has come yet */
+    player_start(&a[0], kind, get_until_the_end, q);
+    put_now(q, 10);
+    player_start(&a[1], kind, put_two, q);
+    player_start(&a[2], kind, put_two, q);
+    CHECK_OK(player_end(&a[1]));
+    CHECK_OK(player_end(&a[2]));
+    put_now(q, 20); /* one is left */
+    rip_queue_end_writing(q);
+    CHECK_INT(player_end(&a[0]), ==, 36);
+    CHECK_ERR(get_by(q, RIP_NOW), -EPIPE);
+    CHECK_ERR(put(q, 1), -EPIPE);
+    rip_queue_free(q);
+}
+
+struct ford {
+    rip_queue *q;
+    atomic_int there;
+};
+
+static int put_and_stay(void *arg)
+{
+    struct ford *f = arg;
+    put_now(f->q, 1);
+    atomic_fetch_add(&f->there, 1);
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+/* A reader that sleeps is woken by the death. */
+WORLD(the_end_comes_with_the_death_of_a_writer, 0)
+{
+    struct ford *f = board(sizeof *f);
+    struct player writer, reader;
+    f->q = new_river();
+    only_woken();
+    player_start(&writer, PROCESSES, put_and_stay, f);
+    until_at_least(&f->there, 1);
+    CHECK_INT(get_by(f->q, RIP_NOW), ==, 1);
+    player_start(&reader, PROCESSES, get_until_the_end, f->q);
+    until_waiting(f->q, 1);
+    player_kill(&writer);
+    CHECK_INT(player_end(&reader), ==, 0);
+    rip_queue_free(f->q);
+    munmap(f, sizeof *f);
+}
+
+/* ---- at once ---------------------------------------------------------- */
+
 static int get_in_vain(void *arg)
 {
     return get_by(arg, rip_after(20)) == -EPIPE ? 0 : -1;
