@@ -78,13 +78,19 @@ static int be_deaf(void *arg)
     return 0;
 }
 
+/* Of those who use all of it: so long that one and two are told apart. */
+static double long_grace(void)
+{
+    return harness_scale(1);
+}
+
 /* The i-th of a group. */
 static int add(rip_group *g, unsigned kinds, int i, rip_task_fn *fn, void *arg)
 {
     bool process = kinds == 2 || (kinds == 3 && i % 2 == 1);
     const struct rip_task_options o = {
         .kind = process ? RIP_PROCESS : RIP_THREAD,
-        .grace = fn == be_deaf ? 0.2 : 5,
+        .grace = fn == be_deaf ? long_grace() : 5,
     };
     return rip_group_start(g, fn, arg, &o);
 }
@@ -366,6 +372,20 @@ static int take_its_time(void *arg)
     return 3;
 }
 
+static void await(const struct board *b, int n)
+{
+    while (b->n < n)
+        nap(1);
+}
+
+/* Members who do not listen have theirs at the same time, however many. */
+static void check_one_grace(rip_time since_when)
+{
+    double took = since(since_when);
+    CHECK(took >= long_grace());
+    CHECK(took < 2 * long_grace());
+}
+
 TEST(free_leaves_nobody)
 {
     struct board *b = new_board();
@@ -374,26 +394,42 @@ TEST(free_leaves_nobody)
     CHECK_OK(add(g, 2, 0, take_its_time, b));
     for (int i = 0; i < 3; i++)
         CHECK_OK(add(g, 2, 0, be_deaf, b));
-    while (b->n < 5)
-        nap(1);
+    await(b, 5);
     rip_time then = rip_time_now();
     rip_group_free(g);
+    check_one_grace(then);
     CHECK_INT(b->stopped, ==, 2);
-    /* One grace of 0.2 seconds, for all at once. */
-    CHECK(since(then) >= 0.2);
-    CHECK(since(then) < harness_scale(1.2));
     free_board(b);
 }
 
-TEST(a_process_that_is_deaf_is_killed_while_one_waits)
+TEST(deaf_processes_are_killed_in_one_grace_after_a_stop)
 {
     struct board *b = new_board();
     rip_group *g = new_group();
-    CHECK_OK(add(g, 2, 0, be_deaf, b));
-    while (b->n < 1)
-        nap(1);
+    struct rip_exit worst = { .how = RIP_RUNNING };
+    for (int i = 0; i < 8; i++)
+        CHECK_OK(add(g, 2, 0, be_deaf, b));
+    await(b, 8);
+    rip_time then = rip_time_now();
+    rip_group_stop(g);
+    CHECK_INT(rip_group_wait(g, &worst, RIP_FOREVER), ==, 0);
+    check_one_grace(then);
+    CHECK(rip_exit_ok(&worst));
+    rip_group_free(g);
+    free_board(b);
+}
+
+TEST(deaf_processes_are_killed_in_one_grace_after_a_failure)
+{
+    struct board *b = new_board();
+    rip_group *g = new_group();
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(add(g, 2, 0, be_deaf, b));
+    await(b, 4);
+    rip_time then = rip_time_now();
     CHECK_OK(add(g, 1, 0, fail_with_7, b));
     CHECK_INT(rip_group_wait(g, NULL, RIP_FOREVER), ==, 1);
+    check_one_grace(then);
     rip_group_free(g);
     free_board(b);
 }
