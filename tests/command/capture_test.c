@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "late.h"
 #include "run.h"
 
 /* Calls that end at once, or at the deadline of the test. */
@@ -146,14 +147,25 @@ TEST(too_much_can_be_a_failure)
 
 /* ---- deadlines -------------------------------------------------------- */
 
+/* Passes its deadline, and is as far then as it says by "ready.1". */
+static rip_time run_late(struct rip_output *o, const char *script, double g)
+{
+    struct rip_command_options options = { .grace = g };
+    rip_time deadline = rip_after(0.05);
+    hold_back(1, 0);
+    CHECK_OK(rip_run(SH(script), &options, o, deadline));
+    let_pass();
+    CHECK(o->exit.timed_out);
+    return deadline;
+}
+
 TEST(run_stops_at_its_deadline_and_keeps_what_came)
 {
     struct rip_output o;
-    rip_time deadline = rip_after_ms(200);
-    CHECK_OK(rip_run(SH("echo first; exec sleep 60"), NULL, &o, deadline));
+    rip_time deadline =
+        run_late(&o, "echo first; echo >ready.1; exec sleep 60", 0);
     CHECK_INT(rip_time_now(), >=, deadline);
     CHECK_STR(o.out, "first\n");
-    CHECK(o.exit.timed_out);
     CHECK(!o.exit.stopped);
     CHECK_INT(o.exit.signal, ==, SIGTERM);
     CHECK_INT(o.exit.tree, ==, RIP_TREE_GROUP);
@@ -163,11 +175,10 @@ TEST(run_stops_at_its_deadline_and_keeps_what_came)
 TEST(run_kills_what_does_not_listen)
 {
     struct rip_output o;
-    struct rip_command_options options = { .grace = grace };
-    CHECK_OK(rip_run(SH("trap '' TERM; echo on; while :; do sleep 60; done"),
-                     &options, &o, rip_after_ms(200)));
+    run_late(&o,
+             "trap '' TERM; echo on; echo >ready.1; while :; do sleep 60; done",
+             grace);
     CHECK_STR(o.out, "on\n");
-    CHECK(o.exit.timed_out);
     CHECK_INT(o.exit.signal, ==, SIGKILL);
     rip_output_done(&o);
 }
@@ -176,13 +187,12 @@ TEST(run_kills_what_does_not_listen)
 TEST(last_words_are_read)
 {
     struct rip_output o;
-    struct rip_command_options options = { .grace = 30 };
-    CHECK_OK(rip_run(SH("trap 'seq 100000; exit 5' TERM; echo on; while :; do "
-                        "sleep 0.01; done"),
-                     &options, &o, rip_after_ms(300)));
+    run_late(&o,
+             "trap 'seq 100000; exit 5' TERM; echo on; echo >ready.1; "
+             "while :; do sleep 0.01; done",
+             30);
     CHECK_INT(o.out_len, ==, 3 + 588895);
     CHECK_INT(o.exit.code, ==, 5);
-    CHECK(o.exit.timed_out);
     rip_output_done(&o);
 }
 
@@ -236,7 +246,7 @@ TEST(a_helper_that_lets_go_in_time_is_waited_for)
 {
     struct rip_output o;
     struct rip_command_options options = { .grace = 30 };
-    run(&o, SH("(sleep 0.1; echo late) & echo early"), &options);
+    run(&o, SH("(" UNTIL_GONE("$$") "; echo late) & echo early"), &options);
     CHECK_STR(o.out, "early\nlate\n");
     CHECK(!o.pipe_held);
     rip_output_done(&o);
@@ -257,10 +267,10 @@ TEST(a_helper_that_floods_is_not_waited_for)
 TEST(at_the_deadline_helpers_are_stopped_too)
 {
     struct rip_output o;
-    struct rip_command_options options = { .grace = grace };
-    CHECK_OK(rip_run(SH("sleep 60 & setsid sleep 60 & sleep 60"), &options, &o,
-                     rip_after_ms(300)));
-    CHECK(o.exit.timed_out);
+    run_late(&o,
+             "sleep 60 & setsid sh -c 'echo >ready.1; exec sleep 60' & "
+             "sleep 60",
+             grace);
     CHECK(!o.pipe_held);
     CHECK_INT(o.exit.tree, ==, RIP_TREE_SWEEP);
     rip_output_done(&o);
@@ -282,7 +292,7 @@ TEST(communicate_goes_on_where_it_was)
     rip_command *c = start(
         SH("echo start; until test -e go; do sleep 0.01; done; cat"), &piped);
     struct rip_output o;
-    rip_time patience = rip_after(5);
+    rip_time patience = rip_after(harness_scale(5));
     for (;;) {
         CHECK_ERR(rip_command_communicate(c, data, size, &o, rip_after_ms(20)),
                   -ETIMEDOUT);

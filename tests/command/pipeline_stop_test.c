@@ -2,7 +2,6 @@
 #include <ripstop/command.h>
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "late.h"
 #include "os/os.h"
 #include "run.h"
 
@@ -20,28 +20,19 @@ static const double grace = 0.05;
 
 /* ---- deadlines -------------------------------------------------------- */
 
-static long (*real_syscall)(long nr, const long args[6]);
-static int stages_to_await, group_terms, single_terms;
-
-/* However slow the stages are, they are as far as they say, by a file
- * "ready.N" each, when they get their first signal. */
-static long await_stages_then_kill(long nr, const long args[6])
+/* What is held back is passed on, and this is stopped at its deadline. */
+static void run_to_deadline(struct rip_output *o, struct rip_exit *ends,
+                            const char *const *const *stages, size_t n,
+                            double g)
 {
-    char name[32];
-    bool by_pidfd = nr == SYS_pidfd_send_signal && args[1] != 0;
-    bool to_group = by_pidfd ? args[3] != 0 : nr == SYS_kill && args[0] < -1;
-    if (to_group) {
-        for (; stages_to_await > 0; stages_to_await--) {
-            snprintf(name, sizeof name, "ready.%d", stages_to_await);
-            while (access(name, F_OK) < 0)
-                sched_yield();
-            unlink(name);
-        }
-    }
-    long r = real_syscall(nr, args);
-    group_terms += to_group && args[1] == SIGTERM && r == 0;
-    single_terms += by_pidfd && !to_group && args[1] == SIGTERM;
-    return r;
+    struct rip_command_options options = { .grace = g };
+    rip_time deadline = rip_after(0.05);
+    CHECK_OK(rip_pipeline_run(stages, n, &options, o, ends, deadline));
+    let_pass();
+    CHECK_INT(rip_time_now(), >=, deadline);
+    CHECK_INT(rip_time_now() - deadline, <, (rip_time)(harness_scale(5) * 1e9));
+    CHECK(o->exit.timed_out);
+    CHECK(!o->exit.stopped);
 }
 
 /* A pipeline that would last for 60 seconds or for ever passes its deadline
@@ -50,17 +41,8 @@ static void run_late(struct rip_output *o, struct rip_exit *ends,
                      const char *const *const *stages, size_t n, double g,
                      int ready)
 {
-    struct rip_command_options options = { .grace = g };
-    rip_time deadline = rip_after(ready > 0 ? 0.05 : harness_scale(0.5));
-    real_syscall = rip__seam.syscall;
-    stages_to_await = ready;
-    rip__seam.syscall = await_stages_then_kill;
-    CHECK_OK(rip_pipeline_run(stages, n, &options, o, ends, deadline));
-    rip__seam.syscall = real_syscall;
-    CHECK_INT(rip_time_now(), >=, deadline);
-    CHECK_INT(rip_time_now() - deadline, <, (rip_time)(harness_scale(5) * 1e9));
-    CHECK(o->exit.timed_out);
-    CHECK(!o->exit.stopped);
+    hold_back(ready, 0);
+    run_to_deadline(o, ends, stages, n, g);
 }
 
 TEST(all_stages_are_stopped_at_the_deadline)
@@ -116,8 +98,10 @@ TEST(a_stage_that_ended_in_time_was_not_stopped)
 {
     struct rip_output o;
     struct rip_exit ends[3];
-    run_late(&o, ends, STAGES(ARGV("true"), ARGV("sleep", "60"), ARGV("true")),
-             3, grace, 0);
+    hold_back(0, 2);
+    run_to_deadline(
+        &o, ends, STAGES(ENDED("1", "0"), ARGV("sleep", "60"), ENDED("2", "0")),
+        3, grace);
     CHECK_STR(ends_text(ends, 3), "0 TERM 0");
     CHECK(!ends[0].timed_out);
     CHECK(ends[1].timed_out);
@@ -131,7 +115,9 @@ TEST(what_was_done_to_any_stage_is_said_of_the_whole)
 {
     struct rip_output o;
     struct rip_exit ends[2];
-    run_late(&o, ends, STAGES(ARGV("sleep", "60"), SH("exit 5")), 2, grace, 0);
+    hold_back(0, 1);
+    run_to_deadline(&o, ends, STAGES(ARGV("sleep", "60"), ENDED("1", "5")), 2,
+                    grace);
     CHECK_STR(ends_text(ends, 2), "TERM 5");
     CHECK(!ends[1].timed_out);
     CHECK_INT(o.exit.code, ==, 5);
@@ -143,8 +129,8 @@ TEST(stages_that_let_go_of_the_output_are_stopped_too)
 {
     struct rip_output o;
     struct rip_exit ends[2];
-    const char *const *mute = SH("exec >&- 2>&-; exec sleep 60");
-    run_late(&o, ends, STAGES(mute, mute), 2, grace, 0);
+#define MUTE(file) SH("exec >&- 2>&-; echo >" file "; exec sleep 60")
+    run_late(&o, ends, STAGES(MUTE("ready.1"), MUTE("ready.2")), 2, grace, 2);
     CHECK_STR(ends_text(ends, 2), "TERM TERM");
     rip_output_done(&o);
 }
@@ -283,6 +269,7 @@ TEST(with_our_stdin_they_are_in_our_group)
 }
 
 /* What happens to the first stage before the second is started. */
+static long (*real_syscall)(long nr, const long args[6]);
 static int clones, wait_flags;
 
 static long end_first_then_clone(long nr, const long args[6])
@@ -406,7 +393,8 @@ TEST(a_helper_that_holds_the_output_is_not_waited_for)
 TEST(a_helper_that_writes_to_the_next_stage_is_heard)
 {
     struct rip_output o;
-    PIPE(&o, NULL, NULL, SH("(sleep 0.1; echo late) 2>&- & echo early"),
+    PIPE(&o, NULL, NULL,
+         SH("(" UNTIL_GONE("$$") "; echo late) 2>&- & echo early"),
          ARGV("cat"));
     CHECK_STR(o.out, "early\nlate\n");
     CHECK(!o.pipe_held);

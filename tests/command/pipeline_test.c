@@ -323,14 +323,19 @@ TEST(a_stage_that_closes_its_stdin_at_once)
 {
     struct rip_output o;
     struct rip_exit ends[3];
-    PIPE(&o, ends, NULL, ARGV("yes"),
-         SH("exec <&-; echo own; sleep 0.1; echo more"), ARGV("cat"));
+    PIPE(&o, ends, NULL, SH("echo $$ >new; mv new pid; exec yes"),
+         SH("exec <&-; echo own; until test -e pid; do sleep 0.01; done; "
+            "p=$(cat pid); " UNTIL_GONE("$p") "; echo more"),
+         ARGV("cat"));
+    unlink("pid");
     CHECK_STR(o.out, "own\nmore\n");
     CHECK_STR(ends_text(ends, 3), "PIPE 0 0");
     rip_output_done(&o);
 }
 
-/* The last ends long before the first: it is waited for, as a shell does. */
+/* The last ends long before the first: it is waited for, as a shell does. The
+ * long sleep waits for nothing: in it the library has the time to go on too
+ * soon. */
 TEST(a_producer_is_waited_for)
 {
     struct rip_output o;
@@ -344,14 +349,16 @@ TEST(a_producer_is_waited_for)
     rip_output_done(&o);
 }
 
-/* The consumer ends at the end of its input: if this program kept the other
- * end of that pipe it would wait for ever. */
+/* The consumer ends at the end of its input, though its producer goes on: if
+ * this program kept the other end of that pipe it would wait for ever. */
 TEST(a_consumer_sees_the_end_of_its_input)
 {
     struct rip_output o;
-    PIPE(&o, NULL, NULL, SH("exec >&-; sleep 0.2"), SH("cat; echo end"),
-         SH("cat; echo end"));
+    PIPE(&o, NULL, NULL,
+         SH("exec >&-; until test -e ended; do sleep 0.01; done"),
+         SH("cat; echo end"), SH("cat; echo end; echo >ended"));
     CHECK_STR(o.out, "end\nend\n");
+    unlink("ended");
     rip_output_done(&o);
 }
 

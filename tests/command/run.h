@@ -13,6 +13,11 @@
 /* A shell line. */
 #define SH(script) ARGV("sh", "-c", script)
 
+/* Shell words that wait until a process has ended; it may be a zombie then. */
+#define UNTIL_GONE(pid)                                                  \
+    "while grep -qs '^[^)]*) [^ZX]' /proc/" pid "/stat; do sleep 0.01; " \
+    "done"
+
 /* rip_run, which has to work. */
 void run(struct rip_output *ret, const char *const *argv,
          const struct rip_command_options *o);

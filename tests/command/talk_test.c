@@ -231,7 +231,7 @@ static void check_limited(const char *script, size_t max,
                           enum rip_overflow overflow, const char *want,
                           bool truncated)
 {
-    struct heard h = { 0 };
+    struct heard h = { .go = "go" };
     struct rip_command_options o = by_lines(&h);
     struct rip_output out = { 0 };
     bool fails = truncated && overflow == RIP_OVERFLOW_FAIL;
@@ -259,8 +259,10 @@ TEST(a_limit_counts_each_stream_with_its_newlines)
     check_limited("printf abc", 2, way, "1ab|", true);
     check_limited("true", 1, way, "", false);
     check_limited("seq 100000", 3, way, "11\n12|", true);
-    check_limited("echo ab; sleep 0.1; echo cd >&2", 3, way, "1ab\n2cd\n",
-                  false);
+    check_limited("echo go; until test -e go; do sleep 0.01; done; "
+                  "echo cd >&2",
+                  3, way, "1go\n2cd\n", false);
+    unlink("go");
 }
 
 /* Nor is it waited for a newline. */

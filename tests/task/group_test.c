@@ -125,10 +125,12 @@ static int until_stopped(void *arg)
 {
     struct board *b = arg;
     atomic_fetch_add(&b->n, 1);
-    struct pollfd p[] = { { .fd = rip_task_stop_fd(), .events = POLLIN },
-                          { .fd = b->go[0], .events = POLLIN } };
+    struct pollfd p[] = {
+        { .fd = (int)CHECK_OK(rip_task_stop_fd()), .events = POLLIN },
+        { .fd = b->go[0], .events = POLLIN },
+    };
     while (!rip_task_stopping() && !p[1].revents)
-        poll(p, 2, 200);
+        CHECK_INT(poll(p, 2, -1), >, 0);
     if (!rip_task_stopping())
         return 0;
     atomic_fetch_add(&b->stopped, 1);
