@@ -54,7 +54,7 @@ int rip__os_thread_new(pthread_t *ret, size_t stack, void *(*fn)(void *),
 }
 
 /* libc waits in a call of its own, which has no error but these. */
-int rip__os_thread_join(pthread_t thread, rip_time deadline)
+static int join_thread(pthread_t thread, rip_time deadline)
 {
     if (deadline == RIP_FOREVER)
         return -pthread_join(thread, NULL);
@@ -71,6 +71,16 @@ int rip__os_thread_join(pthread_t thread, rip_time deadline)
     }
 #endif
     return r == EBUSY ? -ETIMEDOUT : -r;
+}
+
+/* That call would let itself be cancelled. */
+int rip__os_thread_join(pthread_t thread, rip_time deadline)
+{
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int r = join_thread(thread, deadline);
+    pthread_setcancelstate(cancel, NULL);
+    return r;
 }
 
 int rip__os_stack_new(struct rip__os_stack *ret, size_t size)

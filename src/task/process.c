@@ -28,17 +28,20 @@ static void flush_one(FILE *f)
 }
 
 /* What is in a buffer at a fork would be written twice. True: all streams
- * are flushed. */
+ * are flushed. Their writes set errno, and may be cancelled: neither is to be
+ * seen. */
 bool rip__process_flush(void)
 {
-    int saved = errno;
+    int saved = errno, cancel;
     bool all = __libc_single_threaded;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     if (all) {
         fflush(NULL);
     } else {
         flush_one(stdout);
         flush_one(stderr);
     }
+    pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return all;
 }

@@ -67,7 +67,7 @@ int rip__thread_start(rip_task *t, struct rip__setting *s)
     }
     r = may_fail ? rip__task_await_set_up(t) : 0;
     if (r < 0) {
-        pthread_join(t->thread, NULL);
+        (void)rip__os_thread_join(t->thread, RIP_FOREVER);
         t->refs--;
     }
     return r;
