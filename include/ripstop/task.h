@@ -47,7 +47,8 @@
  *     descriptors    all of ours                those from before it
  *     environment,   as they are now            as they were then; but signals
  *     directory,                                are blocked as in the thread
- *     limits, ...                               that starts it
+ *     user,                                     that starts it
+ *     limits, ...
  *     time to start  grows with our memory:     does not depend on ours
  *                    44 ms a GB were measured
  *     other threads  are not there; what they   were not there, if the

@@ -246,6 +246,9 @@ static int make_lifeline(uint64_t seen, pid_t self)
     if (r < 0)
         return r;
     rip__os_close(fd[0]);
+    /* It is opened for each child, also when the program has become another
+     * user; and by nobody who may not look into the program's /proc. */
+    (void)RIP__SYS(SYS_fchmod, fd[1], 0444);
     uint64_t word = (uint64_t)self << 32 | (uint32_t)fd[1];
     if (__atomic_compare_exchange_n(&mine, &seen, word, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))

@@ -625,27 +625,7 @@ TEST_WITH(a_fork_amid_starts_of_tasks_does_not_hang, .deadline = 60)
         pthread_join(thread[i], NULL);
 }
 
-/* ---- limits ----------------------------------------------------------- */
-
-static int start_as_nobody(void *arg)
-{
-    const struct rlimit none = { 0, 0 };
-    rip_task *t = NULL;
-    const struct rip_task_options o = { .kind = *(enum rip_kind *)arg };
-    CHECK_INT(setuid(65534), ==, 0);
-    CHECK_INT(setrlimit(RLIMIT_NPROC, &none), ==, 0);
-    return rip_task_start(&t, do_nothing, NULL, &o);
-}
-
-TEST(a_limit_of_processes_is_told)
-{
-    enum rip_kind kinds[] = { RIP_THREAD, RIP_PROCESS };
-    if (getuid() != 0)
-        SKIP("needs root");
-    for (int i = 0; i < 2; i++)
-        CHECK_INT(run(RIP_PROCESS, start_as_nobody, &kinds[i]).code, ==,
-                  -EAGAIN);
-}
+/* ---- side effects ------------------------------------------------------ */
 
 TEST(nothing_of_the_parent_is_changed)
 {
