@@ -94,7 +94,7 @@ static int die_with_a_list(void *arg)
 
 /* As a command is started: the child has our memory, no signal of its end
  * reaches us, and no other wait() of this process sees it. */
-static void run_trial(struct trial *t)
+static int run_trial(struct trial *t)
 {
     _Alignas(16) unsigned char stack[8192];
     int pidfd = -1;
@@ -107,20 +107,25 @@ static void run_trial(struct trial *t)
     RIP__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
     rip__forget_stack(stack, sizeof stack);
     rip__os_close(pidfd);
+    return pid < 0 ? (int)pid : 0;
 }
 
-static bool kernel_keeps_its_word(long offset)
+/* 1, 0, or the error why that could not be tried. */
+static int kernel_keeps_its_word(long offset)
 {
     struct trial t = { .head.futex_offset = offset };
     t.head.list.next = &t.life.node;
     t.life.node.next = &t.head.list;
     t.word = (uint32_t *)(void *)((unsigned char *)&t.life.node + offset);
-    run_trial(&t);
+    int r = run_trial(&t);
+    if (r < 0)
+        return r;
     return (__atomic_load_n(t.word, __ATOMIC_ACQUIRE) & FUTEX_OWNER_DIED) != 0;
 }
 
 /* ---- the distance ----------------------------------------------------- */
 
+/* -EAGAIN, -ENOMEM: it could not be tried. */
 static int find_distance(void)
 {
     const struct robust_list_head *head = own_list();
@@ -129,9 +134,10 @@ static int find_distance(void)
     long distance = -head->futex_offset;
     bool known = distance >= DISTANCE_MIN && distance <= DISTANCE_MAX &&
                  distance % 4 == 0;
-    if (!known || !kernel_keeps_its_word(-distance))
-        return -ENOTSUP;
-    return (int)distance;
+    int r = known ? kernel_keeps_its_word(-distance) : 0;
+    if (r == -EAGAIN || r == -ENOMEM)
+        return r;
+    return r == 1 ? (int)distance : -ENOTSUP;
 }
 
 int rip__os_life_distance(void)
@@ -140,7 +146,8 @@ int rip__os_life_distance(void)
     int distance = __atomic_load_n(&known, __ATOMIC_ACQUIRE);
     if (distance == 0) {
         distance = find_distance();
-        __atomic_store_n(&known, distance, __ATOMIC_RELEASE);
+        if (distance > 0 || distance == -ENOTSUP)
+            __atomic_store_n(&known, distance, __ATOMIC_RELEASE);
     }
     /* This thread's list: musl makes it at need. */
     return distance > 0 && !own_list() ? -ENOTSUP : distance;

@@ -394,7 +394,8 @@ struct rip__os_life {
 };
 
 /* 12 to 120; or -ENOTSUP: this thread's list, or the kernel, is not of the
- * known form, or the kernel was tried and does not keep its word. */
+ * known form, or the kernel was tried and does not keep its word. -EAGAIN,
+ * -ENOMEM: it could not be tried, for want of a process; it may be later. */
 int rip__os_life_distance(void);
 
 /* Puts the node into the caller's list, and takes it out of there. Between the

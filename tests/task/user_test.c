@@ -10,6 +10,7 @@
 #include <ripstop/segment.h>
 
 #include "harness.h"
+#include "os/os.h"
 #include "task/clones.h"
 #include "task/tasks.h"
 
@@ -108,6 +109,34 @@ static void start_first_without_any(void)
 TEST(no_process_is_left_from_the_beginning)
 {
     in_a_program(start_first_without_any);
+}
+
+/* Whether the kernel tells of deaths is tried with a process; where none could
+ * be had it is not taken for a kernel that does not. */
+static void try_the_kernel_again(void)
+{
+    become_somebody();
+    allow(1);
+    CHECK_ERR(rip__os_life_distance(), -EAGAIN);
+    allow_many();
+    CHECK_INT(rip__os_life_distance(), >, 0);
+}
+
+static bool kernel_tells(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(rip__os_life_distance() > 0);
+    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+    return status != 0;
+}
+
+TEST(what_could_not_be_tried_is_tried_again)
+{
+    if (!kernel_tells())
+        SKIP("the kernel does not tell of deaths");
+    in_a_program(try_the_kernel_again);
 }
 
 /* One may be there beside the caller: the second is refused, until the first
