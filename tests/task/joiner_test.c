@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,4 +152,87 @@ TEST(no_call_is_a_cancellation_point)
               ==, 0);
     pthread_join(thread, NULL);
     CHECK(done);
+}
+
+/* ---- processes -------------------------------------------------------- */
+
+/* Of a process that starts a detached task and joins it. */
+struct family {
+    enum rip_start start;
+    rip_event joining, there, go;
+    atomic_int ended; /* tasks that did not have to end before */
+};
+
+static int go_on(void *arg)
+{
+    struct family *f = arg;
+    rip_event_set(&f->there);
+    CHECK_OK(rip_event_wait(&f->go, RIP_FOREVER));
+    f->ended++;
+    return 700;
+}
+
+static int join_a_detached(void *arg)
+{
+    struct family *f = arg;
+    const struct rip_task_options o = { .kind = RIP_PROCESS,
+                                        .start = f->start,
+                                        .detached = true };
+    rip_task *t;
+    if (f->start == RIP_START_TEMPLATE)
+        CHECK_OK(rip_task_template());
+    CHECK_OK(rip_task_start(&t, go_on, f, &o));
+    CHECK_OK(rip_event_wait(&f->there, RIP_FOREVER));
+    rip_event_set(&f->joining);
+    return end_of(t).code;
+}
+
+static rip_task *start_family(struct family *f, enum rip_start how)
+{
+    f->start = how;
+    rip_task *t = start(RIP_PROCESS, join_a_detached, f);
+    CHECK_OK(rip_event_wait(&f->joining, RIP_FOREVER));
+    until_asleep(rip_task_pid(t), rip_task_pid(t));
+    return t;
+}
+
+/*
+ * Three join: one is killed in it, another process joins a task of its own, and
+ * a thread of ours the one that is killed. Whoever is alive has the end of a
+ * pipe that writes.
+ */
+static void kill_one_of_the_joiners(enum rip_start how)
+{
+    int alive[2];
+    char byte;
+    pthread_t thread;
+    struct joiner ours = { 0 };
+    struct family *f = rip_shared_alloc(NULL, 2 * sizeof *f);
+    CHECK(f != NULL);
+    CHECK_INT(pipe(alive), ==, 0);
+    rip_task *killed = start_family(&f[0], how);
+    rip_task *other = start_family(&f[1], how);
+    close(alive[1]);
+    ours.task = killed;
+    CHECK_INT(pthread_create(&thread, NULL, join_it, &ours), ==, 0);
+    CHECK_OK(rip_event_wait(&ours.about_to, RIP_FOREVER));
+    CHECK_OK(rip_task_signal(killed, SIGKILL));
+    pthread_join(thread, NULL);
+    CHECK_INT(ours.end.signal, ==, SIGKILL);
+    CHECK(rip_task_alive(other));
+    rip_event_set(&f[1].go);
+    CHECK_INT(end_of(other).code, ==, 700);
+    CHECK_INT(f[0].ended, ==, 0); /* its task waits still */
+    rip_event_set(&f[0].go);
+    CHECK_INT(read(alive[0], &byte, 1), ==, 0);
+    CHECK_INT(f[0].ended, ==, 1);
+    close(alive[0]);
+    rip_task_free(killed);
+    rip_shared_free(NULL, f);
+}
+
+TEST(a_process_that_is_killed_in_a_join_is_nothing_to_the_others)
+{
+    kill_one_of_the_joiners(RIP_START_FORK);
+    kill_one_of_the_joiners(RIP_START_TEMPLATE);
 }
