@@ -25,6 +25,19 @@ static bool is_dead_state(char state)
     return state == 'Z' || state == 'X';
 }
 
+/* A /proc may be that of another pid namespace, where the same numbers are
+ * others' (unshare(1) --pid without --mount-proc). Who does not find itself in
+ * it under its own numbers must not believe it about others. */
+static bool shows_our_numbers(void)
+{
+    char ours[40], shown[40] = "";
+    snprintf(ours, sizeof ours, "%d/task/%d", (int)RIP__SYS(SYS_getpid),
+             (int)RIP__SYS(SYS_gettid));
+    long n = RIP__SYS(SYS_readlinkat, AT_FDCWD, "/proc/thread-self", shown,
+                      sizeof shown - 1);
+    return n > 0 && strcmp(ours, shown) == 0;
+}
+
 static int read_stat(const char *path, struct stat_line *ret)
 {
     char text[1024];
@@ -64,6 +77,28 @@ static uint64_t inode(int dir, const char *path, int flags)
     return r == 0 ? st.stx_ino : 0;
 }
 
+/*
+ * A start time is told as of the time namespace of who reads it. So it goes
+ * with that: {namespace:24, ticks:40}, and those of two namespaces are not
+ * compared.
+ */
+enum { TICKS_BITS = 40 };
+
+static uint64_t with_namespace(uint64_t ticks)
+{
+    const uint64_t mask = ((uint64_t)1 << TICKS_BITS) - 1;
+    uint64_t number = inode(AT_FDCWD, "/proc/thread-self/ns/time", 0);
+    return ticks == 0 ? 0 : number << TICKS_BITS | (ticks & mask);
+}
+
+/* Whether one that began at `ticks` is certainly not the one of that start. */
+static bool is_another(uint64_t start, uint64_t ticks)
+{
+    if (start == 0 || (start ^ ticks) << (64 - TICKS_BITS) == 0)
+        return false;
+    return (start ^ with_namespace(ticks)) >> TICKS_BITS == 0;
+}
+
 static uint64_t pidfs_number(int pidfd)
 {
     struct statfs fs;
@@ -87,10 +122,10 @@ void rip__os_thread_self(struct rip__os_thread *ret)
     struct stat_line line = { 0 };
     *ret = (struct rip__os_thread){ .pid = (pid_t)RIP__SYS(SYS_getpid),
                                     .tid = rip__os_tid() };
-    if (read_thread(ret->pid, ret->tid, &line) == 0)
-        ret->start = line.start;
-    if (read_thread(ret->pid, ret->pid, &line) == 0)
-        ret->process_start = line.start;
+    if (read_stat("/proc/thread-self/stat", &line) == 0)
+        ret->start = with_namespace(line.start);
+    if (read_stat("/proc/self/stat", &line) == 0)
+        ret->process_start = with_namespace(line.start);
     int pidfd = (int)RIP__SYS(SYS_pidfd_open, ret->pid, 0);
     if (pidfd >= 0)
         ret->pidfs = pidfs_number(pidfd);
@@ -105,7 +140,8 @@ bool rip__os_tid_is_gone(pid_t tid)
         return true;
     /* Every thread has a place there, though only processes are listed. */
     snprintf(path, sizeof path, "/proc/%d/stat", (int)tid);
-    return read_stat(path, &line) == 0 && is_dead_state(line.state);
+    return read_stat(path, &line) == 0 && is_dead_state(line.state) &&
+           shows_our_numbers();
 }
 
 bool rip__os_thread_is_gone(const struct rip__os_thread *t)
@@ -115,8 +151,8 @@ bool rip__os_thread_is_gone(const struct rip__os_thread *t)
     struct stat_line line;
     if (read_thread(t->pid, t->tid, &line) < 0)
         return false; /* no /proc: the number lives, and that is all */
-    return is_dead_state(line.state) ||
-           (t->start != 0 && line.start != t->start);
+    return (is_dead_state(line.state) || is_another(t->start, line.start)) &&
+           shows_our_numbers();
 }
 
 /* By a descriptor that cannot come to mean another process meanwhile. */
@@ -128,8 +164,8 @@ static bool pidfd_is_gone(int pidfd, const struct rip__os_thread *t)
     if (number != 0 && t->pidfs != 0)
         return number != t->pidfs;
     struct stat_line line;
-    return t->process_start != 0 && read_thread(t->pid, t->pid, &line) == 0 &&
-           line.start != t->process_start;
+    return read_thread(t->pid, t->pid, &line) == 0 &&
+           is_another(t->process_start, line.start) && shows_our_numbers();
 }
 
 bool rip__os_process_is_gone(const struct rip__os_thread *t)

@@ -407,7 +407,7 @@ void rip__os_life_end(struct rip__os_life *node);
  * not tell is 0. */
 struct rip__os_thread {
     pid_t pid, tid;
-    uint64_t start;         /* of the thread, in ticks since boot */
+    uint64_t start;         /* of the thread: when, as of whose clock */
     uint64_t process_start; /* of its process */
     uint64_t pidfs;         /* its process's number in pidfs (Linux 6.9) */
 };

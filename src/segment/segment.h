@@ -71,7 +71,7 @@ struct rip__slot {
     uint32_t polled;  /* the life word is not to be relied on */
     uint64_t wanted;  /* a bit for each of its locks that others wait for */
     uint32_t pid, tid;
-    uint64_t start;  /* of the thread: field 22 of its stat */
+    uint64_t start;  /* of the thread, as the system tells it */
     uint64_t pstart; /* of its process */
     uint64_t pidfs;  /* of its process: 0 where the kernel has none */
     rip_time joined, died;

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include <ripstop/lock.h>
+#include <ripstop/segment.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "segment/segment.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+/* What proves a death, and what seems to. */
+
+struct shared {
+    rip_lock lock;
+};
+
+static struct shared *shared;
+static rip_segment *segment;
+
+static void set_up(void)
+{
+    const struct rip_segment_options o = { .size = 1 << 20, .members = 30 };
+    CHECK_OK(rip_segment_new(&segment, &o));
+    shared = rip_shared_alloc(segment, sizeof *shared);
+    CHECK(shared != NULL);
+    rip__look_again_ns = 2000000;
+}
+
+/* Of somebody who lives. It looks again many times. */
+static int try_lock(void)
+{
+    return rip_lock_acquire(&shared->lock, rip_after_ms(100));
+}
+
+/* A child that does `fn`, whose result is given back. */
+static int in_child(int (*fn)(void))
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(-fn());
+    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+    CHECK(WIFEXITED(status));
+    return -WEXITSTATUS(status);
+}
+
+static pid_t start_holder(void)
+{
+    int fd[2];
+    char c;
+    CHECK_INT(pipe(fd), ==, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+        CHECK_INT(write(fd[1], "", 1), ==, 1);
+        for (;;)
+            pause();
+    }
+    close(fd[1]);
+    CHECK_INT(read(fd[0], &c, 1), ==, 1);
+    close(fd[0]);
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    int status;
+    kill(pid, SIGKILL);
+    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+    CHECK_INT(WTERMSIG(status), ==, SIGKILL);
+}
+
+static bool put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+    close(fd);
+    return done;
+}
+
+/* ---- clocks ----------------------------------------------------------- */
+
+static bool put_clock_forward(void)
+{
+    return unshare(CLONE_NEWTIME) == 0 &&
+           put("/proc/self/timens_offsets", "boottime 100000 0\n");
+}
+
+/* Its children have the clock. */
+static int try_with_another_clock(void)
+{
+    return put_clock_forward() ? in_child(try_lock) : -ENOTSUP;
+}
+
+TEST(who_has_another_clock_robs_nobody)
+{
+    set_up();
+    CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+    int r = in_child(try_with_another_clock);
+    if (r == -ENOTSUP)
+        SKIP("no time namespaces");
+    CHECK_INT(r, ==, -ETIMEDOUT);
+    rip_lock_release(&shared->lock);
+    CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+    rip_segment_close(segment);
+}
+
+/* ---- numbers ---------------------------------------------------------- */
+
+static pid_t outer_zombie;
+
+/* As the first process of a namespace, with the /proc of another. */
+static int try_with_other_numbers(void)
+{
+    char last[16];
+    set_up();
+    snprintf(last, sizeof last, "%d", (int)outer_zombie - 1);
+    if (!put("/proc/sys/kernel/ns_last_pid", last))
+        return -ENOTSUP;
+    pid_t holder = start_holder();
+    CHECK_INT(holder, ==, outer_zombie);
+    int r = try_lock();
+    end(holder);
+    int after = try_lock();
+    return after == RIP_RECOVERED ? r : -EIO;
+}
+
+static int try_in_a_namespace(void)
+{
+    return unshare(CLONE_NEWPID) < 0 ? -ENOTSUP
+                                     : in_child(try_with_other_numbers);
+}
+
+TEST(what_another_has_of_the_same_number_robs_nobody)
+{
+    siginfo_t info;
+    outer_zombie = fork();
+    if (outer_zombie == 0)
+        _exit(0);
+    CHECK_INT(waitid(P_PID, (id_t)outer_zombie, &info, WEXITED | WNOWAIT), ==,
+              0);
+    int r = in_child(try_in_a_namespace);
+    CHECK_INT(waitpid(outer_zombie, NULL, 0), ==, outer_zombie);
+    if (r == -ENOTSUP)
+        SKIP("no pid namespaces");
+    CHECK_INT(r, ==, -ETIMEDOUT);
+}
