@@ -168,11 +168,26 @@ static bool pidfd_is_gone(int pidfd, const struct rip__os_thread *t)
            is_another(t->process_start, line.start) && shows_our_numbers();
 }
 
+/* The same without a descriptor, of which none may be left: its first thread
+ * has no memory any more, and there is no other. */
+static bool is_empty(pid_t pid)
+{
+    char path[40], target[8];
+    struct statx st;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    if (RIP__SYS(SYS_readlinkat, AT_FDCWD, path, target, sizeof target) !=
+        -ENOENT)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    return RIP__SYS(SYS_statx, AT_FDCWD, path, 0, STATX_NLINK, &st) == 0 &&
+           st.stx_nlink == 3 && shows_our_numbers();
+}
+
 bool rip__os_process_is_gone(const struct rip__os_thread *t)
 {
     int pidfd = (int)RIP__SYS(SYS_pidfd_open, t->pid, 0);
     if (pidfd < 0)
-        return pidfd == -ESRCH;
+        return pidfd == -ESRCH || is_empty(t->pid);
     bool gone = pidfd_is_gone(pidfd, t);
     rip__os_close(pidfd);
     return gone;

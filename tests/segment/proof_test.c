@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <ripstop/lock.h>
 #include <ripstop/segment.h>
+#include <ripstop/sem.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 
 struct shared {
     rip_lock lock;
+    rip_sem sem;
 };
 
 static struct shared *shared;
@@ -54,14 +57,25 @@ static int in_child(int (*fn)(void))
     return -WEXITSTATUS(status);
 }
 
-static pid_t start_holder(void)
+static void hold_lock(void)
+{
+    CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+}
+
+static void hold_permit(void)
+{
+    CHECK_OK(rip_sem_acquire(&shared->sem, RIP_NOW));
+}
+
+/* Somebody who does `hold`, and waits to be killed. */
+static pid_t start_holder(void (*hold)(void))
 {
     int fd[2];
     char c;
     CHECK_INT(pipe(fd), ==, 0);
     pid_t pid = fork();
     if (pid == 0) {
-        CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+        hold();
         CHECK_INT(write(fd[1], "", 1), ==, 1);
         for (;;)
             pause();
@@ -127,7 +141,7 @@ static int try_with_other_numbers(void)
     snprintf(last, sizeof last, "%d", (int)outer_zombie - 1);
     if (!put("/proc/sys/kernel/ns_last_pid", last))
         return -ENOTSUP;
-    pid_t holder = start_holder();
+    pid_t holder = start_holder(hold_lock);
     CHECK_INT(holder, ==, outer_zombie);
     int r = try_lock();
     end(holder);
@@ -154,4 +168,26 @@ TEST(what_another_has_of_the_same_number_robs_nobody)
     if (r == -ENOTSUP)
         SKIP("no pid namespaces");
     CHECK_INT(r, ==, -ETIMEDOUT);
+}
+
+/* ---- no descriptors --------------------------------------------------- */
+
+/* A zombie, in a process that has no descriptor to look at it with. */
+TEST(who_has_no_descriptors_left_sees_the_dead)
+{
+    struct rlimit before, few;
+    siginfo_t info;
+    set_up();
+    rip_sem_init(&shared->sem, 1, 1);
+    pid_t pid = start_holder(hold_permit);
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    few = (struct rlimit){ 3, before.rlim_max };
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    CHECK_INT(rip_sem_acquire(&shared->sem, rip_after_ms(50)), ==, -ETIMEDOUT);
+    kill(pid, SIGKILL);
+    CHECK_INT(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), ==, 0);
+    CHECK_OK(rip_sem_acquire(&shared->sem, rip_after(5)));
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    CHECK_INT(waitpid(pid, NULL, 0), ==, pid);
+    rip_segment_close(segment);
 }
