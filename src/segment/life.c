@@ -52,6 +52,13 @@ bool rip__is_gone(const struct rip__domain *d, uint64_t who)
     return true;
 }
 
+bool rip__is_seen_dead(const struct rip__domain *d, uint64_t who)
+{
+    return rip__is_dead(d, who) ||
+           (rip__load_relaxed(&rip__slot(d, rip__slot_of(who))->polled) &&
+            rip__is_gone(d, who));
+}
+
 bool rip__process_is_gone(const struct rip__domain *d, uint32_t index)
 {
     struct rip__os_thread t = thread_of(rip__slot(d, index));

@@ -286,6 +286,9 @@ static inline uint32_t *rip__life(const struct rip__domain *d, uint32_t index)
 bool rip__is_dead(const struct rip__domain *d, uint64_t who);
 bool rip__is_gone(const struct rip__domain *d, uint64_t who);
 
+/* The same, and the kernel is asked where memory does not tell. */
+bool rip__is_seen_dead(const struct rip__domain *d, uint64_t who);
+
 /* Whether the whole process of a slot is dead, whatever its thread is. */
 bool rip__process_is_gone(const struct rip__domain *d, uint32_t index);
 

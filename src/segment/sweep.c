@@ -132,12 +132,10 @@ static bool is_claimer_gone(uint64_t claim)
 static bool is_dead(const struct rip__domain *d, uint32_t index, uint64_t claim,
                     bool deep)
 {
-    const struct rip__slot *slot = rip__slot(d, index);
     uint64_t who = rip__identity(rip__generation(claim), index);
     if (rip__phase(claim) == RIP__CLAIMED)
         return is_claimer_gone(claim);
-    return deep || rip__load_relaxed(&slot->polled) ? rip__is_gone(d, who)
-                                                    : rip__is_dead(d, who);
+    return deep ? rip__is_gone(d, who) : rip__is_seen_dead(d, who);
 }
 
 static void free_slot(struct rip__slot *slot, uint64_t claim)

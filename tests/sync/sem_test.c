@@ -184,8 +184,6 @@ WORLD(a_killed_holders_permits_come_back_at_once, 0)
     CHECK_ERR(rip_sem_acquire(x.sem, RIP_NOW), -ETIMEDOUT);
 }
 
-/* With RIP_NOW nobody sleeps, and nobody looks again: what the dead had comes
- * back when somebody joins, or waits. */
 WORLD(a_zombie_holds_nothing, 0)
 {
     struct player a;
@@ -195,6 +193,21 @@ WORLD(a_zombie_holds_nothing, 0)
     CHECK_INT(kill(a.pid, SIGKILL), ==, 0);
     CHECK_INT(rip_sem_acquire(x.sem, RIP_FOREVER), ==, 0);
     CHECK_INT(waitpid(a.pid, NULL, 0), ==, a.pid);
+}
+
+/* And nobody else waits, who would look for the dead. */
+WORLD(who_only_tries_gets_what_the_dead_had, 0)
+{
+    struct player a;
+    struct scene x = scene(PROCESSES, 1, 1);
+    CHECK_INT(rip_sem_acquire(x.sem, RIP_NOW), ==, 0);
+    CHECK_INT(rip_sem_release(x.sem, 1), ==, 0);
+    player_start(&a, PROCESSES, hold_for_ever, &x);
+    until_at_least(x.told, 1);
+    CHECK_ERR(rip_sem_acquire(x.sem, RIP_NOW), -ETIMEDOUT);
+    player_kill(&a);
+    CHECK_INT(rip_sem_acquire(x.sem, RIP_NOW), ==, 0);
+    CHECK_ERR(rip_sem_acquire(x.sem, RIP_NOW), -ETIMEDOUT);
 }
 
 WORLD(a_stopped_holder_keeps_its_permit, 0)
