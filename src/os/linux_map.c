@@ -43,6 +43,12 @@ void rip__os_unmap(void *p, size_t size)
         RIP__SYS(SYS_munmap, p, size);
 }
 
+void rip__os_map_anew(void *p, size_t size)
+{
+    RIP__SYS(SYS_mmap, p, size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 int rip__os_back(int fd, size_t offset, size_t size)
 {
     long r;

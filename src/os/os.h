@@ -592,6 +592,9 @@ void *rip__os_wiped_map(size_t size);
 void *rip__os_map_again(void *shared, size_t size, size_t extra);
 void rip__os_unmap(void *p, size_t size);
 
+/* Puts private zeroed memory in the place of pages that are mapped. */
+void rip__os_map_anew(void *p, size_t size);
+
 /* Makes sure of the memory behind a part of a memfd, so that to use it raises
  * no SIGBUS: 0, -ENOSPC, -ENOMEM. */
 int rip__os_back(int fd, size_t offset, size_t size);

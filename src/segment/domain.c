@@ -119,6 +119,9 @@ static void begin_lineage(void)
     lineage++;
     if (own)
         rip__roll(own)->slots_used = 1;
+    for (int i = 0; i < DOMAINS; i++)
+        if (table[i].domain)
+            table[i].domain->leaving = 0;
     change();
 }
 
@@ -208,6 +211,27 @@ int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret)
     return 0;
 }
 
+/* With the mutex held. What is left there of our maker's threads is nobody's. */
+static void bury_others(struct rip__domain *d)
+{
+    for (struct rip__me *me = d->members; me; me = me->fellow)
+        if (me->lineage == lineage)
+            rip__member_bury(me);
+        else
+            rip__member_part(me);
+    d->members = NULL;
+}
+
+/* They are sweeping, and need nothing of ours for that. */
+static void await_leaving(struct rip__domain *d)
+{
+    uint32_t n;
+    while ((n = rip__load(&d->leaving)) != 0) {
+        const struct rip__os_futex f = { &d->leaving, n, false };
+        (void)rip__os_futex_wait(&f, 1, RIP_FOREVER);
+    }
+}
+
 void rip__domain_remove(struct rip__domain *d)
 {
     if (begin() < 0)
@@ -217,9 +241,14 @@ void rip__domain_remove(struct rip__domain *d)
     for (int i = 0; i < DOMAINS; i++)
         if (rip__load_relaxed(&table[i].domain) == d)
             set_entry(&table[i], NULL);
-    __atomic_store_n(&d->removed, 1, __ATOMIC_RELEASE);
+    d->removed = 1;
+    bool others = d->members != NULL;
+    bury_others(d);
     change();
     pthread_mutex_unlock(&page->mutex);
+    if (others)
+        rip__sweep(d);
+    await_leaving(d);
     rip__domain_unref(d);
 }
 
@@ -293,6 +322,37 @@ void *rip__object(const struct rip__domain *d, uint64_t key, size_t size)
 
 /* ---- memberships of this thread --------------------------------------- */
 
+/* Others find it when they remove the domain. */
+static void list_member(struct rip__me *me)
+{
+    struct rip__domain *d = me->domain;
+    me->lineage = lineage;
+    if (!d->shared)
+        return;
+    pthread_mutex_lock(&page->mutex);
+    me->fellow = d->members;
+    rip__store(&d->members, me);
+    pthread_mutex_unlock(&page->mutex);
+}
+
+/* With the mutex held. */
+static void unlist_member(const struct rip__me *me)
+{
+    struct rip__me **at = &me->domain->members;
+    while (*at && *at != me)
+        at = &(*at)->fellow;
+    if (*at)
+        rip__store(at, me->fellow);
+}
+
+static void forget_member(struct rip__me *me)
+{
+    pthread_mutex_lock(&page->mutex);
+    unlist_member(me);
+    pthread_mutex_unlock(&page->mutex);
+    rip__member_forget(me);
+}
+
 /* After a fork the list is a copy of what the parent's thread had. */
 static struct rip__me **own_list(void)
 {
@@ -300,7 +360,7 @@ static struct rip__me **own_list(void)
         while (mine.first) {
             struct rip__me *me = mine.first;
             mine.first = me->next;
-            rip__member_forget(me);
+            forget_member(me);
         }
         mine.lineage = lineage;
         rip__near = (struct rip__near){ 0 };
@@ -347,11 +407,45 @@ static void remember(const void *object, struct rip__me *me, uint64_t process)
     rip__near.len = end - lo;
 }
 
+/* True: the domain is there as long as its `leaving` counts us. */
+static bool begin_to_leave(const struct rip__me *me)
+{
+    struct rip__domain *d = me->domain;
+    if (!d->shared)
+        return true;
+    pthread_mutex_lock(&page->mutex);
+    unlist_member(me);
+    bool there = !d->removed;
+    if (there)
+        __atomic_add_fetch(&d->leaving, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&page->mutex);
+    return there;
+}
+
+static void has_left(struct rip__domain *d)
+{
+    if (__atomic_sub_fetch(&d->leaving, 1, __ATOMIC_ACQ_REL) == 0)
+        rip__os_futex_wake(&d->leaving, false, RIP__ALL);
+}
+
+/* Memberships of what another thread has removed. */
+static void leave_removed(void)
+{
+    struct rip__me *me = *own_list();
+    while (me) {
+        struct rip__me *next = me->next;
+        if (rip__load(&me->buried))
+            rip__leave(me->domain);
+        me = next;
+    }
+}
+
 int rip__join_slowly(const void *object, struct rip__me **ret)
 {
     int r = begin();
     if (r < 0)
         return r;
+    leave_removed();
     uint64_t process = rip__load(&page->process);
     struct rip__domain *d = rip__domain_of(object);
     if (!d)
@@ -363,6 +457,7 @@ int rip__join_slowly(const void *object, struct rip__me **ret)
             return r;
         me->next = mine.first;
         mine.first = me;
+        list_member(me);
         pthread_setspecific(at_end, &mine);
     }
     remember(object, me, process);
@@ -391,7 +486,13 @@ void rip__leave(const struct rip__domain *d)
         return;
     *at = me->next;
     rip__near = (struct rip__near){ 0 };
-    rip__member_end(me);
+    bool there = begin_to_leave(me);
+    struct rip__domain *left = me->domain;
+    __atomic_add_fetch(&left->refs, 1, __ATOMIC_RELAXED);
+    rip__member_end(me, there);
+    if (there && left->shared)
+        has_left(left);
+    rip__domain_unref(left);
 }
 
 void rip__leave_all(void)

@@ -235,15 +235,38 @@ static uint32_t *own_life(const struct rip__me *me)
     return rip__life(&one, 0);
 }
 
-void rip__member_end(struct rip__me *me)
+static void tell_end(const struct rip__me *me)
 {
-    uint32_t *life = own_life(me);
     rip__store(&me->twin->left, 1);
-    rip__store(life, RIP__OS_DIED);
+    rip__store(own_life(me), RIP__OS_DIED);
+}
+
+void rip__member_end(struct rip__me *me, bool sweep)
+{
+    bool buried = rip__load(&me->buried) != 0;
+    if (!buried)
+        tell_end(me);
     if (me->node)
         rip__os_life_end(me->node);
-    rip__os_futex_wake(life, true, RIP__ALL);
-    if (!rip__load(&me->domain->removed))
+    if (!buried)
+        rip__os_futex_wake(own_life(me), true, RIP__ALL);
+    if (sweep)
         rip__sweep(me->domain);
     rip__member_forget(me);
+}
+
+/* Its node stays in its list, which is its own to change; but from now on the
+ * word before it means nobody: the slot may have another member soon. */
+void rip__member_bury(struct rip__me *me)
+{
+    tell_end(me);
+    rip__os_futex_wake(own_life(me), true, RIP__ALL);
+    rip__os_map_anew(me->twin, me->domain->stride);
+    rip__store(&me->buried, 1);
+}
+
+void rip__member_part(struct rip__me *me)
+{
+    unmap_life(me);
+    me->twin = NULL;
 }

@@ -107,16 +107,20 @@ struct rip__domain {
                                are not his may have made it another's */
     bool shared;            /* false: the program's own; it spans all addresses
                                that lie in no segment */
-    uint32_t refs;    /* one of domain.c's table, one of each membership */
+    uint32_t refs; /* one of domain.c's table, one of each membership */
+    /* Of a segment: domain.c. */
     uint32_t removed; /* the mapping may be gone */
+    uint32_t leaving; /* so many threads are just going, and still use it; none
+                         begins to when it is removed */
+    struct rip__me *members; /* in this process, by `fellow` */
 };
 
 /*
  * Makes a mapped segment known, so that addresses in it are found; `from` is
  * copied, without refs. 0 or -ENOMEM, -EMFILE (64 are open). The caller keeps
  * the descriptor and the mapping until rip__domain_remove, after which no
- * address in it may be used; threads that are members of it remain so, through
- * mappings of their own, until they end.
+ * address in it may be used; threads that are members of it are dead to the
+ * others.
  */
 int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret);
 void rip__domain_remove(struct rip__domain *d);
@@ -145,7 +149,9 @@ struct rip__me {
     struct rip__domain *domain;
     struct rip__slot *slot;
     struct rip__slot *twin; /* the same in a mapping of its own, which lasts as
-                               long as the membership */
+                               long as the membership; private memory from the
+                               removal of the domain on; NULL: it is a copy,
+                               of a thread of the process that has forked us */
     uintptr_t origin;       /* where keys count from */
     uint64_t id;            /* as it stands in a word, flags 0 */
     uint32_t index;
@@ -160,6 +166,9 @@ struct rip__me {
     rip_time waits_since, woke; /* when that wait began, and the sleep ended */
     struct rip__os_life *node;  /* NULL: polled */
     struct rip__me *next;       /* of the same thread */
+    struct rip__me *fellow;     /* of the same domain */
+    uint64_t lineage;           /* domain.c: in which it was made */
+    uint32_t buried;            /* the domain was removed under it */
 };
 
 /* What a thread looked at last: addresses lo .. lo+len are of me's domain,
