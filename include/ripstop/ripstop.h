@@ -18,6 +18,7 @@
 #include <ripstop/barrier.h>
 #include <ripstop/latch.h>
 #include <ripstop/queue.h>
+#include <ripstop/pipe.h>
 #include <ripstop/task.h>
 #include <ripstop/group.h>
 #include <ripstop/wait.h>

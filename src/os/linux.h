@@ -35,6 +35,11 @@ struct rip__dirent {
  * error, and stays it. */
 int rip__raise_above_2(int fd);
 
+/* The address of a name in the namespace of abstract sockets, and its length.
+ */
+struct sockaddr_un;
+unsigned rip__abstract(struct sockaddr_un *ret, const char *name);
+
 /* A pidfd for a process; -ESRCH: no process has that number. */
 int rip__pidfd_open(pid_t pid);
 

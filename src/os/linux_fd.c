@@ -14,6 +14,9 @@
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100
 #endif
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008
+#endif
 
 RIP__CHILD_PATH void rip__os_close(int fd)
 {
@@ -139,23 +142,33 @@ static bool sigpipe_pending(void)
     return set & (1ull << (SIGPIPE - 1));
 }
 
+/* `now`: does not wait, or gives -EOPNOTSUPP. */
+static long write_plainly(int fd, const void *buf, size_t len, bool now)
+{
+    const struct iovec iov = { (void *)(uintptr_t)buf, len };
+    long r;
+    do
+        r = now ? RIP__SYS(SYS_pwritev2, fd, &iov, 1, -1, -1, RWF_NOWAIT)
+                : RIP__SYS(SYS_write, fd, buf, len);
+    while (r == -EINTR);
+    return now && rip__is_missing(r) ? -EOPNOTSUPP : r;
+}
+
 /* The way without RWF_NOSIGNAL: SIGPIPE goes to the thread that wrote, so it
  * can be held back and eaten there, unless one was pending before, which
  * then stays the only one. */
-static ssize_t write_sigpipe_blocked(int fd, const void *buf, size_t len)
+static ssize_t write_sigpipe_blocked(int fd, const void *buf, size_t len,
+                                     bool now)
 {
     const rip__kernel_sigset sigpipe = 1ull << (SIGPIPE - 1);
     rip__kernel_sigset before;
     (void)RIP__SYS(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before,
                    sizeof before);
     bool pending = sigpipe_pending();
-    long r;
-    do
-        r = RIP__SYS(SYS_write, fd, buf, len);
-    while (r == -EINTR);
+    long r = write_plainly(fd, buf, len, now);
     if (r == -EPIPE && !pending) {
-        const struct timespec now = { 0, 0 };
-        while (RIP__SYS(SYS_rt_sigtimedwait, &sigpipe, NULL, &now,
+        const struct timespec zero = { 0, 0 };
+        while (RIP__SYS(SYS_rt_sigtimedwait, &sigpipe, NULL, &zero,
                         sizeof sigpipe) == -EINTR)
             ;
     }
@@ -164,21 +177,43 @@ static ssize_t write_sigpipe_blocked(int fd, const void *buf, size_t len)
     return r;
 }
 
+static atomic_bool no_nosignal;
+
+/* -EOPNOTSUPP: the kernel or a filter does not have it, or not for this file.
+ */
+static ssize_t write_nosignal(int fd, const void *buf, size_t len, int flags)
+{
+    const struct iovec iov = { (void *)(uintptr_t)buf, len };
+    long r;
+    if (atomic_load_explicit(&no_nosignal, memory_order_relaxed))
+        return -EOPNOTSUPP;
+    do /* offset -1: at the current position */
+        r = RIP__SYS(SYS_pwritev2, fd, &iov, 1, -1, -1, RWF_NOSIGNAL | flags);
+    while (r == -EINTR);
+    return r;
+}
+
 ssize_t rip__os_write(int fd, const void *buf, size_t len)
 {
-    static atomic_bool no_nosignal;
-    if (!atomic_load_explicit(&no_nosignal, memory_order_relaxed)) {
-        const struct iovec iov = { (void *)(uintptr_t)buf, len };
-        long r;
-        do /* offset -1: at the current position */
-            r = RIP__SYS(SYS_pwritev2, fd, &iov, 1, -1, -1, RWF_NOSIGNAL);
-        while (r == -EINTR);
-        if (r != -EOPNOTSUPP && !rip__is_missing(r))
-            return r;
-        if (r != -EPERM) /* which can be the file's own answer */
-            atomic_store_explicit(&no_nosignal, true, memory_order_relaxed);
-    }
-    return write_sigpipe_blocked(fd, buf, len);
+    ssize_t r = write_nosignal(fd, buf, len, 0);
+    if (r != -EOPNOTSUPP && !rip__is_missing(r))
+        return r;
+    if (r != -EPERM) /* which can be the file's own answer */
+        atomic_store_explicit(&no_nosignal, true, memory_order_relaxed);
+    return write_sigpipe_blocked(fd, buf, len, false);
+}
+
+ssize_t rip__os_write_now(int fd, const void *buf, size_t len)
+{
+    ssize_t r = write_nosignal(fd, buf, len, RWF_NOWAIT);
+    if (r != -EOPNOTSUPP && !rip__is_missing(r))
+        return r;
+    /* Whichever of the two is missing: the file knows to be written to
+     * without a wait, or it does not. */
+    r = write_sigpipe_blocked(fd, buf, len, true);
+    if (r >= 0)
+        atomic_store_explicit(&no_nosignal, true, memory_order_relaxed);
+    return r;
 }
 
 RIP__CHILD_PATH int rip__os_poll(struct pollfd *fds, size_t n,

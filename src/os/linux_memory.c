@@ -57,6 +57,33 @@ int rip__os_memory_new(const char *name, size_t size)
     return r < 0 ? r : fd;
 }
 
+#define SEALED (SEALS | F_SEAL_WRITE | F_SEAL_SEAL)
+
+int rip__os_parcel_new(size_t size)
+{
+    if (!is_allowed_size(size))
+        return -EFBIG;
+    return rip__raise_above_2((int)RIP__SYS(SYS_memfd_create, "ripstop-message",
+                                            MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+int rip__os_parcel_seal(int fd)
+{
+    return (int)RIP__SYS(SYS_fcntl, fd, F_ADD_SEALS, SEALED);
+}
+
+int rip__os_parcel_check(int fd, size_t size)
+{
+    struct statx st;
+    long seals = RIP__SYS(SYS_fcntl, fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALED) != SEALED)
+        return -EBADMSG;
+    long r = RIP__SYS(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_SIZE, &st);
+    if (r < 0)
+        return (int)r;
+    return st.stx_size == size ? 0 : -EBADMSG;
+}
+
 int rip__os_memory_look(int fd, struct rip__os_memory *ret)
 {
     struct statx st;

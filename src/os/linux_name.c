@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +19,6 @@ static const char memory_link[] = "/memfd:ripstop:";
 /* So many may ask for a name at once; the kernel makes it at most somaxconn. */
 #define BACKLOG 4096
 
-static socklen_t abstract(struct sockaddr_un *ret, const char *name)
-{
-    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    size_t len = strnlen(name, sizeof ret->sun_path - 1);
-    memcpy(ret->sun_path + 1, name, len);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
-}
-
 static int new_socket(void)
 {
     return rip__raise_above_2((int)RIP__SYS(
@@ -37,7 +28,7 @@ static int new_socket(void)
 int rip__os_name_take(const char *name)
 {
     struct sockaddr_un address;
-    socklen_t len = abstract(&address, name);
+    socklen_t len = rip__abstract(&address, name);
     int fd = new_socket();
     if (fd < 0)
         return fd;
@@ -52,7 +43,7 @@ int rip__os_name_take(const char *name)
 int rip__os_name_ask(const char *name, struct rip__os_peer *ret)
 {
     struct sockaddr_un address;
-    socklen_t len = abstract(&address, name);
+    socklen_t len = rip__abstract(&address, name);
     struct ucred who = { 0 };
     socklen_t size = sizeof who;
     int fd = new_socket();
@@ -68,7 +59,7 @@ int rip__os_name_ask(const char *name, struct rip__os_peer *ret)
         rip__os_close(fd);
         return (int)r;
     }
-    *ret = (struct rip__os_peer){ who.pid, who.uid };
+    *ret = (struct rip__os_peer){ who.pid, who.uid, who.gid };
     return fd;
 }
 

@@ -86,6 +86,45 @@ int rip__os_give(int fd, uid_t uid);
 ssize_t rip__os_read(int fd, void *buf, size_t cap);
 ssize_t rip__os_write(int fd, const void *buf, size_t len);
 
+/* The same for pipes, and at once, whatever the flags of the open file are,
+ * which other processes may have too: -EAGAIN. -EOPNOTSUPP: the kernel cannot
+ * do so (Linux before 6.4, a FIFO, a filter). */
+ssize_t rip__os_read_now(int fd, void *buf, size_t cap);
+ssize_t rip__os_write_now(int fd, const void *buf, size_t len);
+
+/* Opens a FIFO in non-blocking mode. -ENXIO: to write, where nobody has it to
+ * read. And the way out then: an open file of our own of the same pipe. */
+int rip__os_pipe_open(const char *path, bool reads, bool writes);
+int rip__os_pipe_open_again(int fd, bool reads, bool writes);
+
+/* What a pipe is open for. -EINVAL: it is none. */
+struct rip__os_pipe {
+    bool reads, writes;
+    bool nonblock; /* it is open so, whoever else has it */
+};
+int rip__os_pipe_look(int fd, struct rip__os_pipe *ret);
+
+/* Makes it hold so many bytes, or a few more. -EPERM: more than a user may
+ * have; -EBUSY: more than that is in it. */
+int rip__os_pipe_resize(int fd, size_t size);
+
+int rip__os_close_on_exec(int fd);
+
+/* A named pipe; -EEXIST. And takes it away; -EINVAL: the name is something
+ * else's. */
+int rip__os_fifo_make(const char *path, mode_t mode);
+int rip__os_fifo_remove(const char *path);
+
+/* Whether a FIFO that we have open to read has been open to write since: 0, 1
+ * or an error. Takes nothing from it. */
+int rip__os_fifo_has_writer(int fd);
+
+/* A descriptor that becomes readable when somebody has opened the file of that
+ * path, or if that is NULL the open one. Who waits in open(2) for another has
+ * not yet. */
+int rip__os_opens_watch(const char *path, int file);
+void rip__os_opens_seen(int fd);
+
 /* Lets a pipe hold more than the 64 KiB it is born with; or not, where the user
  * has too many such pipes. */
 void rip__os_pipe_widen(int fd);
@@ -526,19 +565,6 @@ int rip__os_eventfd_set_of(int pidfd, int fd);
 
 /* ---- a process that starts others for us ------------------------------ */
 
-/* Two ends for messages, which stay whole: neither is 0, 1 or 2. */
-int rip__os_socket_pair(int ret[2]);
-
-/* Sends a message of several parts, and copies of descriptors with it; raises
- * no SIGPIPE. -EPIPE: nobody has the other end. */
-enum { RIP__OS_PASSED = 253 }; /* at most */
-int rip__os_send(int fd, struct iovec *parts, size_t n_parts, const int *fds,
-                 size_t n_fds);
-
-/* Waits for one: its length, and its descriptors, as far as there was room for
- * them. 0: nobody has the other end. */
-ssize_t rip__os_receive(int fd, void *buf, size_t cap, int *fds, size_t *n_fds);
-
 /* The number of what a descriptor stands for; 0: it can not be told. And
  * whether it still stands for that, as far as can be told. */
 uint64_t rip__os_inode(int fd);
@@ -601,6 +627,14 @@ int rip__os_back(int fd, size_t offset, size_t size);
 
 size_t rip__os_page(void);
 
+/* Memory to be sent, in a descriptor, empty; it is filled by rip__os_write.
+ * Then it is sealed, after which nobody can change it. -EFBIG as below. */
+int rip__os_parcel_new(size_t size);
+int rip__os_parcel_seal(int fd);
+
+/* Whether a descriptor is such sealed memory, of that size: 0 or -EBADMSG. */
+int rip__os_parcel_check(int fd, size_t size);
+
 /* New shared memory of `size` bytes, all of them 0 and none of them there yet;
  * its size can not be changed any more, and no other user can open it. The
  * name, "ripstop:" and then `name`, is what /proc shows. -EFBIG: more than
@@ -651,6 +685,66 @@ int rip__os_memory_each(pid_t pid, bool writable,
                         int (*found)(void *arg, const char *name, int fd),
                         void *arg);
 
+/* ---- messages --------------------------------------------------------- */
+
+/* Two ends for messages, which stay whole: neither is 0, 1 or 2. */
+int rip__os_socket_pair(int ret[2]);
+
+/* Sends a message of several parts, and copies of descriptors with it; raises
+ * no SIGPIPE. -EPIPE: nobody has the other end. */
+enum { RIP__OS_PASSED = 253 }; /* at most */
+int rip__os_send(int fd, struct iovec *parts, size_t n_parts, const int *fds,
+                 size_t n_fds);
+
+/* The same, or -EAGAIN. */
+int rip__os_send_now(int fd, struct iovec *parts, size_t n_parts,
+                     const int *fds, size_t n_fds);
+
+/* Waits for one: its length, and its descriptors, as far as there was room for
+ * them. 0: nobody has the other end. */
+ssize_t rip__os_receive(int fd, void *buf, size_t cap, int *fds, size_t *n_fds);
+
+/* Looks at the next one, which stays where it is, with descriptors of our own
+ * for what came with it: its whole length, whatever room there was. -EAGAIN:
+ * there is none; 0: and none will come. `short_of_fds`: there was no
+ * descriptor to be had for some; those that were had are in `fds`, which has
+ * room for RIP__OS_PASSED. */
+ssize_t rip__os_peek(int fd, struct iovec *parts, size_t n_parts, int *fds,
+                     size_t *n_fds, bool *short_of_fds);
+
+/* Takes the next one away, unseen: 0, -EAGAIN. */
+int rip__os_drop(int fd);
+
+/* Takes a name, of at most 106 bytes, in the namespace of abstract sockets, to
+ * be connected to: -EADDRINUSE. It does not wait. Connecting does neither:
+ * -ECONNREFUSED, nobody has the name; -EAGAIN, too many wait to be accepted;
+ * -EPROTOTYPE, it is a name of another kind. */
+int rip__os_listen(const char *name);
+int rip__os_accept(int fd);
+int rip__os_connect(const char *name);
+
+/* Ends a connection for whoever has a descriptor of it, at both ends. Who waits
+ * in it is woken. Of one who listens: it accepts no more. */
+void rip__os_hang_up(int fd);
+
+/* Whether this is a socket as those above. */
+bool rip__os_is_channel(int fd);
+
+/* How many bytes may be on their way, what the kernel adds to each message
+ * counted in. `wish` of 0 leaves it as it is; the system may have less. */
+int rip__os_send_room(int fd, size_t wish, size_t *ret);
+
+/* Who made the other end: of a pair, who made that; else who connected, or who
+ * listened. And a pidfd of that; before Linux 6.5 it is had by the number,
+ * which can be another's by then. */
+struct rip__os_peer {
+    pid_t pid; /* 0: in a pid namespace that we do not see */
+    uid_t uid;
+    gid_t gid;
+};
+int rip__os_peer(int fd, struct rip__os_peer *ret);
+int rip__os_peer_open(int fd);
+
 /* ---- names that processes have ---------------------------------------- */
 
 /* Takes a name, of at most 106 bytes, in the namespace of abstract sockets: a
@@ -660,10 +754,6 @@ int rip__os_name_take(const char *name);
 
 /* Asks who took it. The result, a descriptor, hangs up (POLLHUP) when the name
  * is let go. -ECONNREFUSED: nobody has it. */
-struct rip__os_peer {
-    pid_t pid; /* 0: in a pid namespace that we do not see */
-    uid_t uid;
-};
 int rip__os_name_ask(const char *name, struct rip__os_peer *ret);
 
 /* Calls `found` for each name that is taken and begins with `prefix`, with
