@@ -19,6 +19,7 @@
 #include <ripstop/latch.h>
 #include <ripstop/queue.h>
 #include <ripstop/pipe.h>
+#include <ripstop/fifo.h>
 #include <ripstop/task.h>
 #include <ripstop/group.h>
 #include <ripstop/wait.h>
