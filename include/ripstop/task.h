@@ -160,6 +160,9 @@ struct rip_task_options {
  *     -ENOENT  there is no template, or it was killed
  *     -EAGAIN  too many processes or threads (RLIMIT_NPROC, a control group)
  *     -ENOMEM, -EMFILE, -ENFILE
+ *     -ETOOMANYREFS
+ *              from the template: this user has as many descriptors on their
+ *              way through sockets as RLIMIT_NOFILE allows
  *     -EPERM, -EACCES
  *              `nice` or `cpus` is not granted
  *

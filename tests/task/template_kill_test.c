@@ -409,7 +409,7 @@ static bool is_clean(int r)
     return r == 0 || r == -ENOMEM || r == -EAGAIN || r == -EMFILE ||
            r == -ENFILE || r == -ENOSYS || r == -EINVAL || r == -EPERM ||
            r == -EACCES || r == -EIO || r == -ENOENT || r == -ENOBUFS ||
-           r == -ENOSPC;
+           r == -ENOSPC || r == -ETOOMANYREFS;
 }
 
 static void let_it_end(rip_task *t)
