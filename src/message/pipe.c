@@ -53,7 +53,7 @@ static int wrap_both(rip_pipe **reader, rip_pipe **writer, const int fd[2])
 int rip_pipe_new(rip_pipe **reader, rip_pipe **writer,
                  const struct rip_pipe_options *opt)
 {
-    int fd[2];
+    int fd[2] = { -1, -1 };
     int r = check(opt);
     if (r == 0)
         r = rip__os_pipe(fd);

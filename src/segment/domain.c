@@ -211,7 +211,8 @@ int rip__domain_add(const struct rip__domain *from, struct rip__domain **ret)
     return 0;
 }
 
-/* With the mutex held. What is left there of our maker's threads is nobody's. */
+/* With the mutex held. What is left there of our maker's threads is nobody's.
+ */
 static void bury_others(struct rip__domain *d)
 {
     for (struct rip__me *me = d->members; me; me = me->fellow)

@@ -131,9 +131,8 @@ static bool bury(struct rip__me *me, rip_sem *s)
 {
     uint64_t who[RIP__WATCH];
     struct rip__domain *d = me->domain;
-    size_t n = is_counted(s)
-                   ? rip__count_holders(me, count(s), who, RIP__WATCH)
-                   : 0;
+    size_t n =
+        is_counted(s) ? rip__count_holders(me, count(s), who, RIP__WATCH) : 0;
     for (size_t i = 0; i < n; i++)
         if (rip__is_seen_dead(d, who[i])) {
             rip__sweep(d);

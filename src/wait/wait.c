@@ -94,11 +94,11 @@ static int watch_all(struct wait *w)
 
 /* ---- what is ready ---------------------------------------------------- */
 
-/* An event, since its word was `then`; or a queue. */
-static bool word_is_ready(const struct rip_wait *item, uint64_t then)
+/* An event, since its word was *then; or a queue. */
+static bool word_is_ready(const struct rip_wait *item, const uint64_t *then)
 {
     return item->kind == RIP_WAIT_EVENT
-               ? rip__event_has_come(item->u.event, then)
+               ? rip__event_has_come(item->u.event, *then)
                : rip__queue_is_ready(item->u.queue);
 }
 
@@ -114,7 +114,7 @@ static int first_ready(const struct wait *w)
         const struct rip_wait *item = &w->items[i];
         bool ready = false;
         if (is_word(item)) {
-            ready = word_is_ready(item, *then++);
+            ready = word_is_ready(item, then++);
         } else if (item->kind != RIP_WAIT_NONE) {
             if (p->revents & POLLNVAL)
                 return -EINVAL;
@@ -152,9 +152,8 @@ static void note_words(const struct wait *w)
     for (size_t i = 0; i < w->n; i++) {
         const struct rip_wait *item = &w->items[i];
         if (item->kind == RIP_WAIT_EVENT)
-            w->then[at++] = rip__load(&item->u.event->word);
-        else if (is_word(item))
-            w->then[at++] = 0;
+            w->then[at] = rip__load(&item->u.event->word);
+        at += is_word(item);
     }
 }
 
@@ -292,7 +291,7 @@ static int wait_with_words(const struct wait *w, rip_time deadline)
 /* With room for what is known of the words. */
 static int with_room(struct wait w, rip_time deadline)
 {
-    uint64_t then[FEW];
+    uint64_t then[FEW] = { 0 };
     struct rip__os_futex words[FEW + 1];
     w.then = then;
     w.words = words;
@@ -322,7 +321,7 @@ static int wait_any(struct wait *w, rip_time deadline)
 
 int rip_wait_any(const struct rip_wait *items, size_t n, rip_time deadline)
 {
-    struct pollfd few[FEW + 1];
+    struct pollfd few[FEW + 1] = { { 0 } };
     struct wait w = { .items = items, .n = n, .fds = few };
     if (n > INT_MAX || (n > 0 && !items))
         return -EINVAL;
