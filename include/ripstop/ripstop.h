@@ -20,6 +20,7 @@
 #include <ripstop/queue.h>
 #include <ripstop/pipe.h>
 #include <ripstop/fifo.h>
+#include <ripstop/channel.h>
 #include <ripstop/task.h>
 #include <ripstop/group.h>
 #include <ripstop/wait.h>

@@ -164,6 +164,15 @@ ssize_t rip__os_read_at(int fd, void *buf, size_t cap, size_t offset)
     return r;
 }
 
+ssize_t rip__os_write_at(int fd, const void *buf, size_t len, size_t offset)
+{
+    long r;
+    do
+        r = RIP__SYS(SYS_pwrite64, fd, buf, len, offset);
+    while (r == -EINTR);
+    return r;
+}
+
 int rip__os_reserve(void **ret, size_t size, void *at)
 {
     return map(ret, at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);

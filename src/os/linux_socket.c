@@ -203,10 +203,11 @@ static int option_of(int fd, int name, void *value, socklen_t size)
 
 bool rip__os_is_channel(int fd)
 {
-    int domain = 0, type = 0;
+    int domain = 0, type = 0, listens = 1;
     return option_of(fd, SO_DOMAIN, &domain, sizeof domain) == 0 &&
            option_of(fd, SO_TYPE, &type, sizeof type) == 0 &&
-           domain == AF_UNIX && type == SOCK_SEQPACKET;
+           option_of(fd, SO_ACCEPTCONN, &listens, sizeof listens) == 0 &&
+           domain == AF_UNIX && type == SOCK_SEQPACKET && !listens;
 }
 
 int rip__os_send_room(int fd, size_t wish, size_t *ret)
@@ -235,7 +236,7 @@ int rip__os_peer(int fd, struct rip__os_peer *ret)
 
 int rip__os_peer_open(int fd)
 {
-    struct rip__os_peer who;
+    struct rip__os_peer who = { 0 };
     int pidfd = -1;
     int r = option_of(fd, SO_PEERPIDFD, &pidfd, sizeof pidfd);
     if (r == 0)

@@ -669,8 +669,9 @@ int rip__os_memory_back(void *at, size_t len);
  * is all 0. */
 int rip__os_memory_drop(void *at, size_t len);
 
-/* As pread(2). */
+/* As pread(2) and pwrite(2). */
 ssize_t rip__os_read_at(int fd, void *buf, size_t cap, size_t offset);
+ssize_t rip__os_write_at(int fd, const void *buf, size_t len, size_t offset);
 
 /* Addresses that nothing else comes to lie at: at `at`, if it is not NULL, in
  * place of what is there. */
@@ -717,8 +718,8 @@ int rip__os_drop(int fd);
 
 /* Takes a name, of at most 106 bytes, in the namespace of abstract sockets, to
  * be connected to: -EADDRINUSE. It does not wait. Connecting does neither:
- * -ECONNREFUSED, nobody has the name; -EAGAIN, too many wait to be accepted;
- * -EPROTOTYPE, it is a name of another kind. */
+ * -ECONNREFUSED, nobody has the name; -EAGAIN, too many wait to be accepted.
+ * Those of rip__os_name_take are others, even where they are the same. */
 int rip__os_listen(const char *name);
 int rip__os_accept(int fd);
 int rip__os_connect(const char *name);
@@ -727,7 +728,7 @@ int rip__os_connect(const char *name);
  * in it is woken. Of one who listens: it accepts no more. */
 void rip__os_hang_up(int fd);
 
-/* Whether this is a socket as those above. */
+/* Whether this is a socket as those above, and none that listens. */
 bool rip__os_is_channel(int fd);
 
 /* How many bytes may be on their way, what the kernel adds to each message

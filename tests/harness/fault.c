@@ -96,7 +96,8 @@ static long call_short(long nr, const long args[6])
     long less[6] = { args[0], args[1], args[2], args[3], args[4], args[5] };
     struct iovec one;
 
-    if (nr == SYS_read || nr == SYS_pread64 || nr == SYS_write) {
+    if (nr == SYS_read || nr == SYS_pread64 || nr == SYS_write ||
+        nr == SYS_pwrite64) {
         less[2] = args[2] > 1 ? 1 : args[2];
     } else {
         one = *(const struct iovec *)args[1];

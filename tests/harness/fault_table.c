@@ -74,6 +74,7 @@ static const struct fault_call table[] = {
     CALL(tee, ONCE(EINTR), E(ENOMEM)),
     CALL(inotify_init1, E(EMFILE), E(ENFILE), E(ENOMEM)),
     CALL(inotify_add_watch, E(EACCES), E(ENOMEM), E(ENOSPC)),
+    CALL(pwrite64, ONCE(EINTR), E(ENOSPC), SHORT),
     CALL(readv, ONCE(EINTR), E(EIO), SHORT),
     CALL(write, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), SHORT),
     CALL(writev, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), SHORT),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,4 +127,28 @@ void lack(unsigned what)
         return;
     real_syscall = rip__seam.syscall;
     rip__seam.syscall = older_syscall;
+}
+
+/* ---- deaths ----------------------------------------------------------- */
+
+static int to_live;
+static bool dies_after;
+
+static long deadly_syscall(long nr, const long args[6])
+{
+    bool last = --to_live == 0;
+    if (last && !dies_after)
+        kill(getpid(), SIGKILL);
+    long r = real_syscall(nr, args);
+    if (last)
+        kill(getpid(), SIGKILL);
+    return r;
+}
+
+void die_at(int nth, bool after)
+{
+    to_live = nth;
+    dies_after = after;
+    real_syscall = rip__seam.syscall;
+    rip__seam.syscall = deadly_syscall;
 }

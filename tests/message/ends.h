@@ -35,4 +35,8 @@ enum lack {
 };
 void lack(unsigned what);
 
+/* This process kills itself at its nth system call of the library, counted
+ * from 1: before it is made, or after. */
+void die_at(int nth, bool after);
+
 #endif
