@@ -30,21 +30,37 @@ struct rip_exit run_clone(rip_task_fn *fn, void *arg)
 
 /* ---- the template ----------------------------------------------------- */
 
-static bool is_template(pid_t pid)
+/* The stat(5) of a process, from its name on; false: it is gone. */
+static bool read_stat(pid_t pid, char *line, int cap, char *state, int *parent)
 {
-    char path[40], line[256] = "";
+    char path[40];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     FILE *f = fopen(path, "r");
     if (!f)
         return false;
-    size_t n = fread(line, 1, sizeof line - 1, f);
+    const char *end = fgets(line, cap, f) ? strrchr(line, ')') : NULL;
     fclose(f);
-    const char *end = n > 0 ? strrchr(line, ')') : NULL;
-    return end && strstr(line, "(rip-template)") && end[2] != 'Z' &&
+    return end && sscanf(end + 1, " %c %d", state, parent) == 2;
+}
+
+static bool is_template(pid_t pid, pid_t unused)
+{
+    char line[256], state;
+    int parent;
+    (void)unused;
+    return read_stat(pid, line, sizeof line, &state, &parent) &&
+           strstr(line, "(rip-template)") && state != 'Z' &&
            getsid(pid) == getsid(0);
 }
 
-static int count(pid_t *last)
+static bool is_child(pid_t pid, pid_t of)
+{
+    char line[256], state;
+    int parent;
+    return read_stat(pid, line, sizeof line, &state, &parent) && parent == of;
+}
+
+static int count(bool (*is_one)(pid_t pid, pid_t arg), pid_t arg, pid_t *last)
 {
     DIR *dir = opendir("/proc");
     const struct dirent *e;
@@ -52,7 +68,7 @@ static int count(pid_t *last)
     CHECK(dir != NULL);
     while ((e = readdir(dir)) != NULL) {
         pid_t pid = (pid_t)atoi(e->d_name);
-        if (pid <= 0 || !is_template(pid))
+        if (pid <= 0 || !is_one(pid, arg))
             continue;
         *last = pid;
         n++;
@@ -64,13 +80,13 @@ static int count(pid_t *last)
 int templates(void)
 {
     pid_t unused;
-    return count(&unused);
+    return count(is_template, 0, &unused);
 }
 
 pid_t template_pid(void)
 {
     pid_t pid = 0;
-    count(&pid);
+    count(is_template, 0, &pid);
     return pid;
 }
 
@@ -79,7 +95,7 @@ void kill_template(void)
     pid_t pid = template_pid();
     CHECK_INT(pid, >, 0);
     CHECK_INT(kill(pid, SIGKILL), ==, 0);
-    while (is_template(pid))
+    while (is_template(pid, 0))
         sched_yield();
 }
 
@@ -94,4 +110,10 @@ int descriptors_of(pid_t pid)
         n++;
     closedir(dir);
     return n - 2;
+}
+
+int children_of(pid_t pid)
+{
+    pid_t unused;
+    return count(is_child, pid, &unused);
 }

@@ -19,4 +19,7 @@ void kill_template(void);
 
 int descriptors_of(pid_t pid);
 
+/* With zombies. */
+int children_of(pid_t pid);
+
 #endif

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -455,34 +454,6 @@ static int start_and_return(void *arg)
 TEST(a_thread_that_never_returns_keeps_no_program)
 {
     CHECK_INT(run(RIP_PROCESS, start_and_return, NULL).code, ==, 5);
-}
-
-/* ---- many ------------------------------------------------------------- */
-
-static int open_descriptors(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
-TEST_WITH(a_thousand_are_alive_at_once, .deadline = 120)
-{
-    enum { N = 1000 };
-    const struct rlimit few = { 1024, 1024 };
-    static rip_task *t[N];
-    rip_event *go = new_event();
-    CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
-    for (int i = 0; i < N; i++)
-        t[i] = start(RIP_PROCESS, sleep_for_ever, NULL);
-    CHECK_INT(open_descriptors(), <, 300);
-    for (int i = 0; i < N; i++)
-        CHECK_OK(rip_task_signal(t[i], SIGKILL));
-    for (int i = 0; i < N; i++)
-        CHECK_INT(end_of(t[i]).signal, ==, SIGKILL);
-    CHECK_INT(open_descriptors(), <, 20);
-    rip_shared_free(NULL, go);
 }
 
 /* ---- fork ------------------------------------------------------------- */
