@@ -81,8 +81,8 @@ RIP_API RIP_CHECK_RESULT int rip_group_start(
  *
  * After an error the group is as it was, and can be waited for again. Processes
  * that do not heed a request to stop are dealt with only while somebody waits,
- * starts or frees. A process beyond the first few hundred is seen to have ended
- * up to 20 ms late.
+ * starts or frees. A process from the template, and one beyond the first few
+ * hundred, is seen to have ended up to 20 ms late.
  *
  * Blocks until the deadline at the longest. Thread-safe.
  */

@@ -304,6 +304,7 @@ RIP_API void rip_task_shield(bool on);
  *     -ENOTSUP  it is a thread
  *     -EINVAL   there is no such signal
  *     -ESRCH    it has ended
+ *     -EPERM    it runs as another user than the program (setuid(2))
  *
  * Thread-safe.
  */

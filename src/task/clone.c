@@ -260,8 +260,6 @@ static struct rip__request request_of(rip_task *t, const struct rip__setting *s)
         .n_handed = template.hand.n,
         .blocked = rip__os_signals_blocked(),
         .nice = s->nice,
-        .daemon = t->daemon,
-        .detached = t->detached,
         .has_name = s->name != NULL,
         .has_lifeline = s->lifeline >= 0,
     };
@@ -363,12 +361,11 @@ int rip__clone_begin(rip_task *t, struct rip__setting *s)
  * about to come. */
 static rip_time with_patience(const rip_task *t, rip_time deadline)
 {
-    const rip_time a_moment = INT64_C(100) * 1000000;
     uint32_t fd = __atomic_load_n(&t->fd, __ATOMIC_ACQUIRE);
     bool has_ended = deadline == RIP_NOW && fd != 0 &&
                      !rip__clone_is_reported(t) &&
                      rip__os_has_ended((int)fd - 1);
-    return has_ended ? rip__later(a_moment) : deadline;
+    return has_ended ? rip__later(RIP__MOMENT_NS) : deadline;
 }
 
 int rip__clone_await(rip_task *t, rip_time deadline)

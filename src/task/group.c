@@ -12,8 +12,9 @@
  * Who waits for a group sleeps in one poll(2): on a descriptor of the group,
  * which each of its threads writes to at its end, and on those that process
  * tasks have anyway. There are some hundred of the latter at the most (see
- * keep_descriptor in process.c); the other processes are looked at by number,
- * which is one cheap call each, now and then.
+ * keep_descriptor in process.c). The other processes are looked at now and
+ * then: those that were forked by number, which is one cheap call each, and
+ * clones, which have no descriptor unless one was asked for, in their records.
  */
 enum { WATCHED = 256 };
 static const rip_time look_again = INT64_C(20) * 1000000;
@@ -40,7 +41,7 @@ struct rip_group {
     struct rip_exit first;          /* of those that failed */
     struct member *members, **last; /* in the order of their start */
     size_t n, starts;               /* members; starts since the last look */
-    rip_time look_at;               /* when those by number are due */
+    rip_time look_at;               /* when those without one are due */
 };
 
 /* What there is to sleep on. */
@@ -48,7 +49,7 @@ struct view {
     struct pollfd fds[1 + WATCHED];
     struct member *of[1 + WATCHED];
     size_t n;
-    bool blind; /* there are others beside these */
+    bool blind; /* there are processes beside these */
     bool stuck; /* one has ended that nobody can take at the moment */
     rip_time until;
 };
@@ -113,7 +114,7 @@ static bool has_ended(rip_task *t)
                             : rip__os_child_has_ended(t->child.pid);
 }
 
-static void look_at_process(struct view *v, struct member *m, bool by_number)
+static void look_at_process(struct view *v, struct member *m, bool due)
 {
     uint32_t fd = __atomic_load_n(&m->task->fd, __ATOMIC_ACQUIRE);
     if (fd != 0 && v->n < RIP__LENGTH(v->fds)) {
@@ -121,7 +122,7 @@ static void look_at_process(struct view *v, struct member *m, bool by_number)
         v->of[v->n++] = m;
     } else {
         v->blind = true;
-        if (by_number)
+        if (due)
             m->has_ended = has_ended(m->task);
     }
 }
@@ -129,15 +130,15 @@ static void look_at_process(struct view *v, struct member *m, bool by_number)
 static void look_at_all(struct rip_group *g, struct view *v)
 {
     rip_time now = rip__os_clock();
-    bool by_number = now >= g->look_at;
+    bool due = now >= g->look_at;
     for (struct member *m = g->members; m; m = m->after) {
         m->has_ended = false;
         if (m->task->kind == RIP_PROCESS)
-            look_at_process(v, m, by_number);
+            look_at_process(v, m, due);
         else
             m->has_ended = rip__task_state(m->task) != RIP__RUNS;
     }
-    if (by_number)
+    if (due)
         g->look_at = now + look_again;
     v->until = v->blind ? g->look_at : RIP_FOREVER;
 }
@@ -171,7 +172,6 @@ static void ask(struct member *m)
 
 static void press_harder(struct member *m)
 {
-    const rip_time second = INT64_C(1000) * 1000000;
     if (m->stage == ASKED && m->task->grace > 0) {
         (void)rip_task_signal(m->task, SIGTERM);
         m->stage = TERMINATED;
@@ -179,7 +179,7 @@ static void press_harder(struct member *m)
     } else if (m->stage <= TERMINATED) {
         (void)rip_task_signal(m->task, SIGKILL);
         m->stage = KILLED;
-        m->next = rip__later(second);
+        m->next = rip__later(RIP__DEATH_NS);
     } else {
         m->stage = LOST;
         m->next = RIP_FOREVER;

@@ -88,7 +88,6 @@ int rip_task_signal(rip_task *t, int sig)
 
 int rip_task_terminate(rip_task *t)
 {
-    const rip_time second = INT64_C(1000) * 1000000;
     rip__task_check(t, "rip_task_terminate");
     if (t->kind == RIP_THREAD)
         return -ENOTSUP;
@@ -103,7 +102,7 @@ int rip_task_terminate(rip_task *t)
     if (r < 0)
         r = rip_task_signal(t, SIGKILL);
     if (r == 0)
-        r = rip__process_join(t, rip__later(second));
+        r = rip__process_join(t, rip__later(RIP__DEATH_NS));
     rip_task_shield(false);
     return r == -ESRCH ? 0 : r;
 }

@@ -22,6 +22,13 @@
 /* How long nobody sleeps without looking again, where a wake may not come. */
 #define RIP__LOOK_NS (INT64_C(100) * 1000000)
 
+/* How long is waited, beyond a deadline, for what is about to happen: the last
+ * acts of a thread, the report of an end that has been seen. */
+#define RIP__MOMENT_NS (INT64_C(100) * 1000000)
+
+/* How long for who was sent SIGKILL. */
+#define RIP__DEATH_NS (INT64_C(1000) * 1000000)
+
 enum {
     RIP__TASK_NAME = 32,    /* with its NUL */
     RIP__TASK_RESULT = 1024 /* bytes, where nothing else is asked for */
@@ -34,10 +41,9 @@ enum {
  */
 struct rip__task_record {
     struct rip__stop stop;
-    pid_t pid;         /* of a process, as it sees itself */
-    uint32_t returned; /* 1: the function did, and `code` is what: where
-                          that has no room in an exit status */
-    int32_t code;
+    uint32_t returned; /* 1: a process has stored `code`: where that has no
+                          room in an exit status, or nobody may tell it */
+    int32_t code;      /* what the function returned; of a thread in any case */
     uint32_t set_up;   /* a futex: RIP__SETTING_UP, RIP__READY, or an errno */
     int32_t number;    /* a futex: of a clone, see clone.c */
     uint32_t reported; /* a futex: 1: the template has told how it ended */
@@ -171,7 +177,7 @@ struct rip__request {
     size_t n_kept, n_handed;
     uint64_t blocked; /* signals */
     int nice;
-    bool daemon, detached, has_name, has_lifeline;
+    bool has_name, has_lifeline;
     char name[RIP__TASK_NAME];
 };
 

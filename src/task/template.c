@@ -145,17 +145,13 @@ static void let_go(void)
     rip__os_children_unwatch(self.ends, &self.for_children);
 }
 
-static _Noreturn void be(const struct message *m, const struct outfit *o)
+/* The task as the clone itself knows it. The program has one of its own, by
+ * which it is joined. */
+static rip_task *task_of(const struct rip__request *q)
 {
     static struct rip_task t;
-    const struct rip__request *q = &m->q;
-    let_go();
-    if (settle(q->record, getpid()) != getpid())
-        rip__os_exit(0); /* it was called off, since the template died */
     t = (struct rip_task){ .refs = 1,
                            .kind = RIP_PROCESS,
-                           .daemon = q->daemon,
-                           .detached = q->detached,
                            .owner = self.birth->program,
                            .fn = q->fn,
                            .arg = q->arg,
@@ -163,8 +159,15 @@ static _Noreturn void be(const struct message *m, const struct outfit *o)
                            .record = q->record,
                            .template = self.who };
     memcpy(t.name, q->name, sizeof t.name);
-    const struct rip__setting s = {
-        .name = q->has_name ? t.name : self.name,
+    return &t;
+}
+
+static struct rip__setting setting_of(const struct message *m,
+                                      const struct outfit *o)
+{
+    const struct rip__request *q = &m->q;
+    return (struct rip__setting){
+        .name = q->has_name ? q->name : self.name,
         .nice = q->nice,
         .cpus = q->cpus_size > 0 ? (uint64_t *)(void *)m->cpus : NULL,
         .cpus_size = q->cpus_size,
@@ -172,8 +175,16 @@ static _Noreturn void be(const struct message *m, const struct outfit *o)
         .stack = o->stack,
         .streams_are_flushed = self.birth->streams_are_flushed,
     };
-    rip__os_signals_set(q->blocked);
-    rip__process_run(&t, &s);
+}
+
+static _Noreturn void run_clone(const struct message *m, const struct outfit *o)
+{
+    let_go();
+    if (settle(m->q.record, getpid()) != getpid())
+        rip__os_exit(0); /* it was called off, since the template died */
+    const struct rip__setting s = setting_of(m, o);
+    rip__os_signals_set(m->q.blocked);
+    rip__process_run(task_of(&m->q), &s);
     rip__os_exit(127);
 }
 
@@ -204,7 +215,7 @@ static void serve(const struct message *m)
         r = make_room();
     pid_t pid = r < 0 ? r : rip__os_fork();
     if (pid == 0)
-        be(m, &o);
+        run_clone(m, &o);
     if (pid > 0)
         self.clones[self.n_clones++] = (struct clone){ pid, m->q.record };
     settle(m->q.record, pid);

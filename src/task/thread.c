@@ -79,14 +79,12 @@ int rip__thread_start(rip_task *t, struct rip__setting *s)
  */
 int rip__thread_join(rip_task *t, rip_time deadline)
 {
-    const rip_time a_moment = INT64_C(100) * 1000000;
     for (;;) {
         uint32_t state = rip__task_state(t);
         if (state == RIP__ENDED)
             return 0;
-        if (state == RIP__OVER) /* what is left of it takes no time */
-            deadline = deadline > rip__later(a_moment) ? deadline
-                                                       : rip__later(a_moment);
+        if (state == RIP__OVER && deadline < rip__later(RIP__MOMENT_NS))
+            deadline = rip__later(RIP__MOMENT_NS); /* it is about to go */
         bool may_join = state == RIP__OVER || !rip__stop_heeded();
         int r;
         if (may_join && rip__task_take(t)) {

@@ -2,6 +2,7 @@
 #include <ripstop/task.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -199,6 +200,7 @@ static void start_as_another(void)
     CHECK_OK(rip_task_template());
     check_works(&clone_options);
     CHECK(rip_task_alive(before));
+    CHECK_ERR(rip_task_signal(before, SIGTERM), -EPERM);
     rip_event_set(go);
     CHECK_INT(end_of(before).code, ==, 700);
 }
