@@ -111,27 +111,29 @@ static const char *const python_thread[] = { "thread", NULL };
 #define PYTHON(args) { prepare_python, run_python, args }
 /* clang-format on */
 
-/* Name, what, unit, pairs, samples, goal, ours, baseline. */
+/* Name, what (is started and joined, by us and by the other), unit, pairs,
+ * samples, goal, ours, baseline. Ours with a parent of 10 MiB, where nothing
+ * else is said. */
 static const struct bench_figure figures[] = {
-    { "thread", "start and join against pthread_create and _join", BENCH_US,
+    { "thread", "a thread against pthread_create and pthread_join", BENCH_US,
       300, 9, 1.1, WAY(our_thread, small, false),
       WAY(bare_thread, small, false) },
-    { "process", "start and join against fork and waitpid", BENCH_US, 300, 9,
-      1.1, WAY(our_process, small, false), WAY(bare_fork, small, false) },
-    { "process-one-cpu", "both on one CPU", BENCH_US, 300, 9, 0,
+    { "process", "a process against fork and waitpid", BENCH_US, 300, 9, 1.1,
+      WAY(our_process, small, false), WAY(bare_fork, small, false) },
+    { "process-one-cpu", "the same, all on one CPU", BENCH_US, 300, 9, 0,
       WAY(our_process, small, true), WAY(bare_fork, small, true) },
-    { "process-1g", "both in a parent of 1 GiB", BENCH_US, 10, 9, 0,
+    { "process-1g", "the same, both in 1 GiB", BENCH_US, 10, 9, 0,
       WAY(our_process, gib1, false), WAY(bare_fork, gib1, false) },
-    { "template-1g", "from the template in 1 GiB against fork in 10 MiB",
+    { "template-1g", "a clone in 1 GiB against a forked process in 10 MiB",
       BENCH_US, 300, 9, 1.5, WAY(our_clone, gib1, false),
       WAY(our_process, small, false) },
-    { "template", "from the template against fork, both in 10 MiB", BENCH_US,
+    { "template", "a clone against a forked process, both in 10 MiB", BENCH_US,
       300, 9, 0, WAY(our_clone, small, false), WAY(our_process, small, false) },
-    { "python-process", "against multiprocessing.Process, start and join",
+    { "python-process", "a process against multiprocessing.Process, forked",
       BENCH_US, 100, 9, 1.0 / 6, WAY(our_process, small, true),
       PYTHON(python_process) },
-    { "python-thread", "against threading.Thread, start and join", BENCH_US,
-      100, 9, 1, WAY(our_thread, small, true), PYTHON(python_thread) },
+    { "python-thread", "a thread against threading.Thread", BENCH_US, 100, 9, 1,
+      WAY(our_thread, small, true), PYTHON(python_thread) },
 };
 
 static void print_versions(void)
