@@ -53,7 +53,7 @@ static struct entry {
 static struct rip__domain *own; /* NULL: not made yet */
 static uint64_t changes;        /* the last value that `process` had */
 static uint64_t lineage;        /* how many forks lie behind us, and 1 */
-static pthread_key_t at_end;
+static uint64_t at_end;         /* 1 + a key of pthreads'; 0: none yet */
 
 static void thread_ends(void *unused)
 {
@@ -67,31 +67,42 @@ static void change(void)
     __atomic_store_n(&page->process, ++changes, __ATOMIC_RELEASE);
 }
 
-static int make_page(void)
+static int make_key(void)
 {
-    struct page *p = rip__os_wiped_map(rip__os_page());
-    if (!p)
-        return -ENOMEM;
-    if (pthread_key_create(&at_end, thread_ends) != 0) {
-        rip__os_unmap(p, rip__os_page());
+    pthread_key_t key;
+    uint64_t none = 0;
+    if (pthread_key_create(&key, thread_ends) != 0)
         return -EAGAIN;
-    }
-    page = p;
-    __atomic_store_n(&rip__process, &p->process, __ATOMIC_RELEASE);
+    if (!rip__cas(&at_end, &none, (uint64_t)key + 1))
+        pthread_key_delete(key);
     return 0;
 }
 
-/* The page, once in the life of a program and of all its forks. */
+static int make_page(void)
+{
+    struct page *none = NULL, *p = rip__os_wiped_map(rip__os_page());
+    if (!p)
+        return -ENOMEM;
+    if (!__atomic_compare_exchange_n(&page, &none, p, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_ACQUIRE))
+        rip__os_unmap(p, rip__os_page());
+    return 0;
+}
+
+/* The key and the page, once in the life of a program and of all its forks. Of
+ * what several make at once one is taken: a mutex that another thread holds
+ * while this one forks would never be free in the child. */
 static int ensure_page(void)
 {
-    static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
     int r = 0;
     if (__atomic_load_n(&rip__process, __ATOMIC_ACQUIRE) != &nobody)
         return 0;
-    pthread_mutex_lock(&first);
-    if (!page)
+    if (!rip__load(&at_end))
+        r = make_key();
+    if (r == 0 && !rip__load(&page))
         r = make_page();
-    pthread_mutex_unlock(&first);
+    if (r == 0)
+        __atomic_store_n(&rip__process, &page->process, __ATOMIC_RELEASE);
     return r;
 }
 
@@ -459,7 +470,7 @@ int rip__join_slowly(const void *object, struct rip__me **ret)
         me->next = mine.first;
         mine.first = me;
         list_member(me);
-        pthread_setspecific(at_end, &mine);
+        pthread_setspecific((pthread_key_t)(at_end - 1), &mine);
     }
     remember(object, me, process);
     *ret = me;
