@@ -147,10 +147,9 @@ static int map_life(struct rip__me *me)
     return 0;
 }
 
-static void unmap_life(const struct rip__me *me)
+static void unmap_life(struct rip__slot *twin, size_t stride)
 {
-    if (me->domain->shared)
-        rip__os_unmap(me->twin, me->domain->stride + rip__os_page());
+    rip__os_unmap(twin, stride + rip__os_page());
 }
 
 /* From here on a death is seen. */
@@ -168,6 +167,8 @@ static int become(struct rip__me *me, pid_t tid)
     int r = map_life(me);
     if (r < 0)
         return r;
+    /* That may be where another's was, who has let go of the domain before. */
+    __atomic_add_fetch(&me->domain->refs, 1, __ATOMIC_ACQ_REL);
     uint64_t *word = &me->slot->claim;
     uint64_t generation = rip__generation(rip__load(word));
     introduce(me->slot);
@@ -213,7 +214,6 @@ int rip__member_new(struct rip__domain *d, struct rip__me **ret)
         rip__free(me);
         return r;
     }
-    __atomic_add_fetch(&d->refs, 1, __ATOMIC_RELAXED);
     *ret = me;
     return 0;
 }
@@ -222,8 +222,10 @@ int rip__member_new(struct rip__domain *d, struct rip__me **ret)
 
 void rip__member_forget(struct rip__me *me)
 {
-    unmap_life(me);
+    struct rip__slot *twin = me->domain->shared ? me->twin : NULL;
+    size_t stride = me->domain->stride;
     rip__domain_unref(me->domain);
+    unmap_life(twin, stride);
     rip__free(me);
 }
 
@@ -267,6 +269,6 @@ void rip__member_bury(struct rip__me *me)
 
 void rip__member_part(struct rip__me *me)
 {
-    unmap_life(me);
+    unmap_life(me->twin, me->domain->stride);
     me->twin = NULL;
 }
