@@ -49,7 +49,7 @@ MUTANTS = [
      "uint64_t next = (g > first ? g : first) + 1;",
      "uint64_t next = (g > first ? g : first) + (g == 0);", "lock"),
     ("leaves-without-a-word", "src/segment/member.c",
-     "    rip__store(life, RIP__OS_DIED);\n", "", "member"),
+     "    rip__store(own_life(me), RIP__OS_DIED);\n", "", "member"),
     # ---- the sweep
     ("sweep-frees-nothing", "src/segment/sweep.c",
      "rip__cas(&slot->claim, &claim, rip__generation(claim) << 24);",
