@@ -10,6 +10,10 @@
  * them.
  */
 
+/* A swap that fails means that somebody else got on, or that one scribbles. The
+ * next sweep does it, then. */
+enum { TRIES = 1 << 20 };
+
 static bool is_still(const struct rip__slot *slot, uint64_t claim)
 {
     return rip__load(&slot->claim) == claim;
@@ -58,7 +62,7 @@ static void break_fellowship(const struct rip__domain *d, uint32_t index,
     uint64_t word = rip__load(&f->word);
     uint64_t who = rip__identity(rip__generation(claim), index);
     bool noted = false;
-    while (!(word & RIP__BROKEN)) {
+    for (int i = 0; i < TRIES && !(word & RIP__BROKEN); i++) {
         bool other =
             (rip__load(&f->incarnation) & RIP__INCARNATIONS) != incarnation;
         bool leaves = quietly && !(word & RIP__WAITERS);

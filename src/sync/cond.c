@@ -48,10 +48,12 @@ static uint32_t tag_of(uint64_t word)
 /* Makes a notify see that one waits, with the lock of that tag: the word. */
 static uint64_t announce(rip_cond *c, uint32_t tag)
 {
-    uint64_t word = rip__load(&c->word), to;
-    do
+    uint64_t word = rip__load(&c->word), to = word;
+    for (int i = 0; i < RIP__TRIES; i++) {
         to = (uint64_t)tag << 32 | number(word) | RIP__WAITERS | NEW;
-    while (to != word && !rip__cas(&c->word, &word, to));
+        if (to == word || rip__cas(&c->word, &word, to))
+            break;
+    }
     return to;
 }
 
@@ -127,16 +129,17 @@ int rip_cond_wait_for(rip_cond *c, rip_lock *l, bool (*ready)(void *),
 /* Whether there may be somebody to wake; *word is what it is now. */
 static bool advance(rip_cond *c, bool all, uint64_t *word)
 {
-    uint64_t to;
     *word = rip__load(&c->word);
-    do {
-        if (!(*word & RIP__WAITERS))
-            return false;
-        to = (uint64_t)tag_of(*word) << 32 | (uint32_t)(number(*word) + STEP) |
-             (all ? 0 : RIP__WAITERS);
-    } while (!rip__cas(&c->word, word, to));
-    *word = to;
-    return true;
+    for (int i = 0; i < RIP__TRIES && *word & RIP__WAITERS; i++) {
+        uint64_t to = (uint64_t)tag_of(*word) << 32 |
+                      (uint32_t)(number(*word) + STEP) |
+                      (all ? 0 : RIP__WAITERS);
+        if (!rip__cas(&c->word, word, to))
+            continue;
+        *word = to;
+        return true;
+    }
+    return false;
 }
 
 /* Nobody has come since `word` was found to have no sleepers. */

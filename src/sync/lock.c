@@ -71,6 +71,10 @@ enum {
     UNSURE_NS = 1000000,
     UNFENCED_NS = 10000000,
 
+    /* So many looks in a row may find that it has just changed hands, before
+     * one looks at the clock. */
+    LOOKS = 64,
+
     /* So many wakes may be in vain before nobody is believed to wait. Who has
      * set the bit takes a while to fall asleep. */
     VAIN = 6
@@ -88,6 +92,7 @@ struct attempt {
     rip_time idle;  /* since when the lock waits for its heir; 0: it does not */
     bool sure;      /* no wake came for UNSURE_NS: make barriers from now on */
     bool last;      /* no time is left: this look is the last one */
+    unsigned again; /* how many looks found that it had just changed hands */
 };
 
 /* ---- the heir --------------------------------------------------------- */
@@ -122,8 +127,9 @@ static bool become_heir(struct attempt *a)
 static void depose(rip_lock *l, uint64_t who)
 {
     uint64_t heir = rip__load(&l->heir);
-    while (rip__who(heir) == who && !rip__cas(&l->heir, &heir, 0))
-        ;
+    for (int i = 0; i < RIP__TRIES && rip__who(heir) == who; i++)
+        if (rip__cas(&l->heir, &heir, 0))
+            break;
 }
 
 /* ---- a look ----------------------------------------------------------- */
@@ -281,6 +287,18 @@ static bool is_starved(struct attempt *a)
            rip__os_clock() - a->since >= STARVED_NS && become_heir(a);
 }
 
+/* Whoever is faster each time, or scribbles, may not keep one beyond the
+ * deadline. True: this was the last look; others look again for themselves. */
+static bool is_over(struct attempt *a, rip_time deadline)
+{
+    if (++a->again % LOOKS != 0)
+        return false;
+    if (a->last)
+        return true;
+    a->last = deadline != RIP_FOREVER && rip__os_clock() >= deadline;
+    return false;
+}
+
 static int wait_for(rip_lock *l, struct rip__me *me, rip_time deadline)
 {
     struct attempt a = { .l = l, .me = me, .last = deadline <= RIP_NOW };
@@ -288,9 +306,11 @@ static int wait_for(rip_lock *l, struct rip__me *me, rip_time deadline)
     while ((r = look(&a)) == AGAIN || (r == WAIT && !a.last))
         if (r == WAIT && !is_starved(&a))
             rest(&a, deadline);
+        else if (is_over(&a, deadline))
+            break;
     if (is_heir(&a))
         depose(l, me->id);
-    return r == WAIT ? -ETIMEDOUT : r;
+    return r == WAIT || r == AGAIN ? -ETIMEDOUT : r;
 }
 
 static int take_slowly(rip_lock *l, struct rip__me *me, rip_time deadline)

@@ -28,7 +28,7 @@ static int look(rip_once_flag *f, struct rip__me *me, bool slept,
                 uint64_t *word, bool *mine)
 {
     *word = rip__load(&f->word);
-    for (;;) {
+    for (int i = 0; i < RIP__TRIES; i++) {
         uint64_t who = rip__who(*word), to = *word | RIP__WAITERS;
         *mine = false;
         if (*word == DONE)
@@ -43,6 +43,8 @@ static int look(rip_once_flag *f, struct rip__me *me, bool slept,
             return *mine ? 0 : WAIT;
         }
     }
+    *mine = false;
+    return WAIT;
 }
 
 /* Until it is done, or this thread's to do. Who gives up after a sleep has left
@@ -82,13 +84,15 @@ static int finish(rip_once_flag *f, uint64_t id, bool good)
         return r;
     if (me->id != id)
         return -EPERM;
-    do {
-        if (rip__who(word) != id)
-            return -EBADMSG;
-    } while (!rip__cas(&f->word, &word, good ? DONE : 0));
-    if (word & RIP__WAITERS)
-        rip__wake(me->domain->shared, rip__low(&f->word), good ? RIP__ALL : 1);
-    return 0;
+    for (int i = 0; i < RIP__TRIES && rip__who(word) == id; i++) {
+        if (!rip__cas(&f->word, &word, good ? DONE : 0))
+            continue;
+        if (word & RIP__WAITERS)
+            rip__wake(me->domain->shared, rip__low(&f->word),
+                      good ? RIP__ALL : 1);
+        return 0;
+    }
+    return -EBADMSG;
 }
 
 static int run(rip_once_flag *f, uint64_t id, int (*fn)(void *), void *arg)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/atomic.h"
 #include "harness.h"
@@ -48,13 +49,34 @@ static void heal_in_time(void)
     now.when = rip_time_now();
 }
 
+/* A word that is another at each look. A loop of swaps that is to end tries it
+ * a million times, and looks at it a few times each. */
+enum { VERY_OFTEN = 8 << 20 };
+
+static struct {
+    uint64_t *word; /* NULL: all is quiet */
+    uint64_t values[2];
+    unsigned long seen;
+} restless;
+
+static void stir(const volatile void *p)
+{
+    size_t at = (uintptr_t)p - (uintptr_t)restless.word;
+    if (!restless.word || at >= sizeof *restless.word)
+        return;
+    rip__store(restless.word, restless.values[restless.seen++ % 2]);
+    if (restless.seen > VERY_OFTEN)
+        FAIL("there is no end of it");
+}
+
 /* Each thread but this one waits meanwhile. */
 void kill_access(const volatile void *p)
 {
-    size_t at = (uintptr_t)p - (uintptr_t)spoilt.segment->base;
-    if (!now.on || at >= spoilt.size)
+    if (!now.on ||
+        (uintptr_t)p - (uintptr_t)spoilt.segment->base >= spoilt.size)
         return;
     now.on = false;
+    stir(p);
     if (now.seen++ == now.target)
         spoil(p);
     else if (now.when != 0)
@@ -142,4 +164,37 @@ TEST_WITH(nor_where_one_has_taken_everything, .deadline = 240)
 TEST_WITH(nor_where_there_is_a_writer, .deadline = 240)
 {
     try_state(WRITTEN);
+}
+
+/* ---- a word that changes all the time --------------------------------- */
+
+static void try_restless(size_t act, size_t at, unsigned i)
+{
+    const uint64_t values[][2] = {
+        { spoilt.living, spoilt.living | 4 },
+        { spoilt.living, spoilt.living | 3 },
+        { 0, spoilt.living },
+        { 3, 1 },
+        { UINT64_C(1) << 32 | 3, UINT64_C(2) << 32 | 1 },
+    };
+    if (i == sizeof values / sizeof *values)
+        return;
+    harness_note("%s, word %zu, values %u", acts_names[act], at / 8, i);
+    memcpy(restless.values, values[i], sizeof restless.values);
+    restless.seen = 0;
+    restless.word = (uint64_t *)(void *)spoilt.acts.objects + at / 8;
+    play(act, ~0ul, 0);
+    restless.word = NULL;
+    spoilt_restore();
+    try_restless(act, at, i + 1);
+}
+
+TEST_WITH(what_never_comes_to_rest_keeps_nobody, .deadline = 240)
+{
+    spoilt_begin();
+    spoilt_save();
+    for (size_t act = 0; act < acts_count; act++)
+        for (size_t at = 0; at < sizeof(struct acts_objects); at += 8)
+            try_restless(act, at, 0);
+    spoilt_end();
 }
