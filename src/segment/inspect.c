@@ -304,7 +304,7 @@ static void tell_member(struct rip_segment_member *m, struct words *w,
         .tid = (pid_t)slot->tid,
         .state = state_of(c, i),
         .joined = slot->joined,
-        .died = slot->died,
+        .died = rip__death_of(slot->claim, slot->died),
         .waits_for = -1,
         .holds = w->holds,
     };

@@ -74,7 +74,7 @@ struct rip__slot {
     uint64_t start;  /* of the thread, as the system tells it */
     uint64_t pstart; /* of its process */
     uint64_t pidfs;  /* of its process: 0 where the kernel has none */
-    rip_time joined, died;
+    rip_time joined, died; /* the latter as rip__death_word makes it */
     uint32_t left;    /* it went of its own accord */
     uint32_t n_marks; /* none is used from there on */
     uint64_t wait;    /* key of the object it waits for; 0 */
@@ -275,6 +275,20 @@ static inline uint64_t rip__generation(uint64_t claim)
 static inline pid_t rip__claimer(uint64_t claim)
 {
     return (pid_t)(claim >> 2 & 0x3fffff);
+}
+
+/* When a member died, with the generation of which that is said in place of
+ * the last bits; and back: 0, it is of another, or not noted. */
+enum { RIP__DEATH_MARK = 0xff };
+static inline rip_time rip__death_word(uint64_t claim, rip_time when)
+{
+    return (when & ~(rip_time)RIP__DEATH_MARK) |
+           (rip_time)(rip__generation(claim) & RIP__DEATH_MARK);
+}
+static inline rip_time rip__death_of(uint64_t claim, rip_time died)
+{
+    rip_time when = died & ~(rip_time)RIP__DEATH_MARK;
+    return rip__death_word(claim, when) == died ? when : 0;
 }
 
 /* The life word of a slot. */

@@ -119,11 +119,15 @@ static bool mend_queues(struct rip__domain *d, uint32_t index, uint64_t claim)
     return all;
 }
 
-static void note_time(struct rip__slot *slot)
+/* Once. A sweep that was stopped for long may do so when another has the slot:
+ * of that it says nothing then, nor does it replace what is noted of it. */
+static void note_time(struct rip__slot *slot, uint64_t claim)
 {
     uint64_t *died = (uint64_t *)(void *)&slot->died;
-    uint64_t none = 0;
-    rip__cas(died, &none, (uint64_t)rip__os_clock());
+    uint64_t seen = rip__load(died);
+    if (rip__death_of(claim, (rip_time)seen) == 0 && is_still(slot, claim))
+        rip__cas(died, &seen,
+                 (uint64_t)rip__death_word(claim, rip__os_clock()));
 }
 
 static bool is_claimer_gone(uint64_t claim)
@@ -152,7 +156,7 @@ static void sweep_slot(struct rip__domain *d, uint32_t index, uint64_t claim)
 {
     struct rip__slot *slot = rip__slot(d, index);
     if (rip__phase(claim) == RIP__LIVE) {
-        note_time(slot);
+        note_time(slot, claim);
         break_marked(d, index, claim);
         bool all = mend_queues(d, index, claim);
         if ((d->shared && !rip__count_sweep(d, index)) || !all)

@@ -207,6 +207,42 @@ TEST(the_dead_are_told_with_what_they_held)
     tear_down();
 }
 
+static rip_time death_of(pid_t pid)
+{
+    struct rip_segment_report *r = report_now();
+    size_t i = 0;
+    while (i < r->n_members && r->members[i].pid != pid)
+        i++;
+    CHECK_INT(i, <, r->n_members);
+    rip_time died = r->members[i].died;
+    rip_segment_report_free(r);
+    return died;
+}
+
+/* A sweep that was stopped for long, as it was about to note the end of who had
+ * the slot before. */
+TEST(the_living_are_not_said_to_have_died)
+{
+    set_up();
+    pid_t pid = start(NULL, NULL, "earlier");
+    end(pid);
+    rip__sweep(segment->domain);
+    struct rip__slot *slot = rip__slot(segment->domain, 2);
+    rip_time noted = slot->died, late = death_of(pid);
+    CHECK_INT(late, >, 0);
+    pid = start(NULL, NULL, "later");
+    while (slot->pid != (uint32_t)pid) { /* until one has that slot again */
+        end(pid);
+        pid = start(NULL, NULL, "later");
+    }
+    slot->died = noted;
+    CHECK_INT(death_of(pid), ==, 0);
+    end(pid);
+    rip__sweep(segment->domain);
+    CHECK_INT(death_of(pid), >, late);
+    tear_down();
+}
+
 TEST(the_living_holder_is_told_where_a_dead_one_was)
 {
     set_up();
