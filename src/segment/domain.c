@@ -5,22 +5,24 @@
 #include <pthread.h>
 
 #include "base/base.h"
+#include "segment/layout.h"
 
 /*
  * Which domain an address is in, and the caller's membership of it.
  *
  * All that a fork must not carry over is in one page which the kernel wipes in
- * the child: the number that validates every thread's cache, and the mutex of
- * this file. A mutex of zeroes is a free one, with every libc we know. So a
- * child that was forked while another thread held it finds it free; what the
- * mutex guards is changed by single stores, and is whole at any moment.
+ * the child: the number that validates every thread's cache, and the mutexes of
+ * this file and of segment.c. A mutex of zeroes is a free one, with every libc
+ * we know. So a child that was forked while another thread held it finds it
+ * free; what the mutex guards is changed by single stores, and is whole at any
+ * moment.
  */
 struct page {
     /* Objects stand at the begin of pages more often than elsewhere, and a CPU
      * takes what stands at the same place of two pages for the same. */
     uint64_t unused[7];
     uint64_t process;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex, of_segments;
 };
 
 static const uint64_t nobody;
@@ -104,6 +106,12 @@ static int ensure_page(void)
     if (r == 0)
         __atomic_store_n(&rip__process, &page->process, __ATOMIC_RELEASE);
     return r;
+}
+
+pthread_mutex_t *rip__mutex_of_segments(void)
+{
+    static pthread_mutex_t none; /* where nothing else works either */
+    return ensure_page() < 0 ? &none : &page->of_segments;
 }
 
 /* ---- the program's own domain ----------------------------------------- */

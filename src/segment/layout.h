@@ -17,6 +17,7 @@
  * into private memory: nothing else is ever taken from the header.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -199,6 +200,9 @@ void rip__segments_keep(uint32_t mark, const unsigned char *const *kept,
  * success. rip_segment_close takes it away again. */
 int rip__segment_take(struct rip_segment **ret, const struct rip__handed *h,
                       int fd, int sign);
+
+/* What guards the list of segments: of domain.c, and free in a fork's child. */
+pthread_mutex_t *rip__mutex_of_segments(void);
 
 /* Of segment.c, for that: */
 struct rip_segment *rip__segments_lock(void); /* all of them, by `next` */

@@ -2,9 +2,7 @@
 #include <ripstop/segment.h>
 
 #include <errno.h>
-#include <sched.h> /* sched_yield */
 #include <stdatomic.h>
-#include <unistd.h> /* getpid */
 
 #include "base/base.h"
 #include "os/os.h"
@@ -21,28 +19,20 @@
 static struct rip_segment *open_ones;
 
 /* Guards these and the range of addresses. It is held for a few
- * instructions, or to map something. The holder's pid is in it: a lock that
- * another thread held when we were forked is nobody's here, and what it guards
- * is changed by single stores. */
-static _Atomic pid_t registry_holder;
+ * instructions, or to map something. What another thread held when we were
+ * forked is nobody's here, and what it guards is changed by single stores. */
+static pthread_mutex_t *held; /* while it is */
 
 static void registry_lock(void)
 {
-    const pid_t self = getpid();
-    for (;;) {
-        pid_t holder = 0;
-        if (atomic_compare_exchange_strong(&registry_holder, &holder, self))
-            return;
-        if (holder != self &&
-            atomic_compare_exchange_strong(&registry_holder, &holder, self))
-            return;
-        sched_yield();
-    }
+    pthread_mutex_t *mutex = rip__mutex_of_segments();
+    pthread_mutex_lock(mutex);
+    held = mutex;
 }
 
 static void registry_unlock(void)
 {
-    atomic_store(&registry_holder, 0);
+    pthread_mutex_unlock(held);
 }
 
 /* ---- where segments lie ----------------------------------------------- */

@@ -71,13 +71,13 @@ struct rip__slot {
     uint32_t polled;  /* the life word is not to be relied on */
     uint64_t wanted;  /* a bit for each of its locks that others wait for */
     uint32_t pid, tid;
-    uint64_t start;  /* of the thread, as the system tells it */
-    uint64_t pstart; /* of its process */
-    uint64_t pidfs;  /* of its process: 0 where the kernel has none */
+    uint64_t start;        /* of the thread, as the system tells it */
+    uint64_t pstart;       /* of its process */
+    uint64_t pidfs;        /* of its process: 0 where the kernel has none */
     rip_time joined, died; /* the latter as rip__death_word makes it */
-    uint32_t left;    /* it went of its own accord */
-    uint32_t n_marks; /* none is used from there on */
-    uint64_t wait;    /* key of the object it waits for; 0 */
+    uint32_t left;         /* it went of its own accord */
+    uint32_t n_marks;      /* none is used from there on */
+    uint64_t wait;         /* key of the object it waits for; 0 */
     rip_time wait_since;
     char name[RIP__NAME];
     uint64_t marks[RIP__MARKS];

@@ -330,8 +330,8 @@ struct pair {
     int how, p, q, i, j;
 };
 
-/* How all this ends does not depend on the clock, only how long it takes; so the
- * deadline is one of a part of it, for loops that do not end. */
+/* How all this ends does not depend on the clock, only how long it takes; so
+ * the deadline is one of a part of it, for loops that do not end. */
 static void next_part(void)
 {
     harness_extend(60);
