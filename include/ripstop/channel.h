@@ -79,8 +79,10 @@
  *   over exec), it should be received from there alone.
  * - A receiver that is stopped (SIGSTOP) just when it takes a message keeps the
  *   others from receiving, until their deadlines.
- * - Channels that were made before the template of <ripstop/task.h> are not
- * known to the processes which come from it: hand them the descriptor.
+ * - The template of <ripstop/task.h> has both ends of a channel that was made
+ *   before it, as long as it lives, so neither side is ever gone; and what was
+ *   made after it the processes that come from it do not have. They connect by
+ *   a name.
  */
 
 #include <stdbool.h>

@@ -49,6 +49,9 @@
  *
  * - A child that was started by others, and that has inherited the writing end
  *   by a fork without exec, delays the end of the stream as long as it lives.
+ * - So does the template of <ripstop/task.h>, which has all that was open when
+ *   it was made; and the processes that come from it do not have what was made
+ *   after it.
  * - Before Linux 6.4 each end opens its pipe a second time, through /proc, when
  *   it is first used: that takes a second descriptor, and without /proc reading
  *   and writing give -ENOTSUP. So it is with what rip_pipe_adopt was given,

@@ -72,8 +72,9 @@ struct rip_wait {
  * to get, or none will come (-EPIPE), or it is in no order; but another may be
  * faster, so get it with RIP_NOW. A
  * descriptor is ready, too, when its other end is gone or it has an error, as
- * poll(2) has it; those of a command's streams (rip_command_pipe) are waited
- * for so. The same thing may be in several items.
+ * poll(2) has it; those of a command's streams (rip_command_pipe), of pipes,
+ * channels and listeners (rip_pipe_fd, rip_channel_fd, rip_listener_fd) are
+ * waited for so. The same thing may be in several items.
  *
  *     -ETIMEDOUT  none was ready by the deadline
  *     -ECANCELED  none is ready, and the calling task is to stop

@@ -96,14 +96,11 @@ static int look_and_take(const rip_channel *c, struct receipt *r)
     return code;
 }
 
-/* A lock that somebody has misused tells so once. */
+/* A lock that a neighbour has scribbled over tells so once. */
 static int take_turn(const rip_channel *c, rip_time deadline)
 {
-    int r;
-    do
-        r = rip_lock_acquire(c->turn, deadline);
-    while (r == -EBADMSG);
-    return r;
+    int r = rip_lock_acquire(c->turn, deadline);
+    return r == -EBADMSG ? rip_lock_acquire(c->turn, deadline) : r;
 }
 
 static int once(const rip_channel *c, struct receipt *r,
