@@ -426,6 +426,48 @@ TEST(one_who_died_with_the_heap_is_followed)
     rip_segment_close(s);
 }
 
+static void free_after_a_death(bool polled)
+{
+    rip_segment *s = new_segment(MIB, 0);
+    char *small = rip_shared_alloc(s, 100), *run = rip_shared_alloc(s, 300000);
+    CHECK(small && run);
+    CHECK_INT(rip__slot(s->domain, 1)->polled, ==, polled);
+    size_t used = stats_of(s).used;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rip__work w;
+        CHECK_OK(rip__heap_enter(&w, s));
+        raise(SIGKILL);
+    }
+    await(pid, SIGKILL);
+    rip_shared_free(s, small);
+    rip_shared_free(s, run);
+    CHECK_INT(stats_of(s).used, <, used - 299999);
+    CHECK_INT(stats_of(s).damaged, ==, 0);
+    rip_segment_close(s);
+}
+
+TEST(who_only_frees_follows_the_dead_as_well)
+{
+    free_after_a_death(false);
+}
+
+static long (*real)(long nr, const long args[6]);
+
+static long without_robust_lists(long nr, const long args[6])
+{
+    return nr == SYS_get_robust_list ? -ENOSYS : real(nr, args);
+}
+
+/* Whose death no word in memory tells. */
+TEST(and_where_the_kernel_has_to_be_asked)
+{
+    real = rip__seam.syscall;
+    rip__seam.syscall = without_robust_lists;
+    free_after_a_death(true);
+    rip__seam.syscall = real;
+}
+
 static bool name_it_and_die(struct rip__work *w, void *block, void *arg)
 {
     struct rip_segment *s = w->s;
