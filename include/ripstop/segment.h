@@ -82,6 +82,8 @@
  * - exec makes a program leave its segments; the new program opens them again.
  * - Two programs see each other's names if they are in the same network
  *   namespace, and can share a segment if they are in the same pid namespace.
+ *   A process in another one is refused (-EXDEV); but one that has no /proc is
+ *   told apart from Linux 6.11 on only, and must not use a segment before that.
  * - A program that closes descriptors which are not its own (closefrom(3))
  *   takes away the sign that it has a named segment: others may then make a
  *   new one of that name.

@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h> /* _IO */
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#ifndef PIDFD_GET_PID_NAMESPACE
+#define PIDFD_GET_PID_NAMESPACE _IO(0xff, 5)
+#endif
 
 /* statfs(2) of a pidfd from Linux 6.9 on, where its inode number is a number
  * that no other process ever gets. */
@@ -193,7 +198,21 @@ bool rip__os_process_is_gone(const struct rip__os_thread *t)
     return gone;
 }
 
+/* Where there is no /proc; from Linux 6.11 on. */
+static uint64_t namespace_by_pidfd(void)
+{
+    int pidfd = (int)RIP__SYS(SYS_pidfd_open, (pid_t)RIP__SYS(SYS_getpid), 0);
+    if (pidfd < 0)
+        return 0;
+    int fd = (int)RIP__SYS(SYS_ioctl, pidfd, PIDFD_GET_PID_NAMESPACE, 0);
+    uint64_t number = fd < 0 ? 0 : inode(fd, "", AT_EMPTY_PATH);
+    rip__os_close(fd);
+    rip__os_close(pidfd);
+    return number;
+}
+
 uint64_t rip__os_pid_namespace(void)
 {
-    return inode(AT_FDCWD, "/proc/self/ns/pid", 0);
+    uint64_t number = inode(AT_FDCWD, "/proc/self/ns/pid", 0);
+    return number != 0 ? number : namespace_by_pidfd();
 }

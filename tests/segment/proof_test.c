@@ -170,6 +170,29 @@ TEST(what_another_has_of_the_same_number_robs_nobody)
     CHECK_INT(r, ==, -ETIMEDOUT);
 }
 
+/* ---- no /proc --------------------------------------------------------- */
+
+/* The first process of a namespace, and nothing to see of any. */
+static int try_without_proc(void)
+{
+    if (unshare(CLONE_NEWPID) < 0 || chroot(".") < 0)
+        return -ENOTSUP;
+    int r = in_child(try_lock);
+    return r == 0 && rip__os_pid_namespace() == 0 ? -ENOTSUP : r;
+}
+
+TEST(who_cannot_see_that_his_numbers_are_others_is_refused)
+{
+    set_up();
+    int r = in_child(try_without_proc);
+    if (r == -ENOTSUP)
+        SKIP("no pid namespaces, or a kernel that does not tell them");
+    CHECK_INT(r, ==, -EXDEV);
+    CHECK_OK(rip_lock_acquire(&shared->lock, RIP_NOW));
+    rip_lock_release(&shared->lock);
+    rip_segment_close(segment);
+}
+
 /* ---- no descriptors --------------------------------------------------- */
 
 /* A zombie, in a process that has no descriptor to look at it with. */
