@@ -177,7 +177,7 @@ static bool pidfd_is_gone(int pidfd, const struct rip__os_thread *t)
  * has no memory any more, and there is no other. */
 static bool is_empty(pid_t pid)
 {
-    char path[40], target[8];
+    char path[40], target[8] = "";
     struct statx st;
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
     if (RIP__SYS(SYS_readlinkat, AT_FDCWD, path, target, sizeof target) !=
