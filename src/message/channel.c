@@ -95,8 +95,9 @@ int rip_channel_pair(rip_channel **a, rip_channel **b,
     const struct rip_channel_options *o = opt ? opt : &none;
     int fd[2];
     int r = o->any_user ? -EINVAL : rip__channel_check(o);
-    if (r == 0)
-        r = rip__os_socket_pair(fd);
+    if (r < 0)
+        return r;
+    r = rip__os_socket_pair(fd);
     if (r < 0)
         return r;
     r = wrap_both(a, b, fd, o->capacity);

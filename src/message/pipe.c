@@ -55,8 +55,9 @@ int rip_pipe_new(rip_pipe **reader, rip_pipe **writer,
 {
     int fd[2] = { -1, -1 };
     int r = check(opt);
-    if (r == 0)
-        r = rip__os_pipe(fd);
+    if (r < 0)
+        return r;
+    r = rip__os_pipe(fd);
     if (r < 0)
         return r;
     if (opt && opt->capacity > 0)

@@ -143,6 +143,19 @@ static int copy_rest(const struct receipt *r)
     return 0;
 }
 
+/* Gives the descriptors to who asked for them, but that of the memory. */
+static void hand_over(const struct receipt *r, int *fds, size_t *n)
+{
+    size_t memory = rest_of(r) > 0 ? 1 : 0;
+    if (memory)
+        rip__os_close(r->fds[0]);
+    if (!n)
+        return; /* there was no room for any, so there are none */
+    *n = r->n_fds - memory;
+    for (size_t i = 0; i < *n; i++)
+        fds[i] = r->fds[memory + i];
+}
+
 ssize_t rip_channel_receive_fds(rip_channel *c, void *buf, size_t cap, int *fds,
                                 size_t *n, rip_time deadline)
 {
@@ -153,19 +166,12 @@ ssize_t rip_channel_receive_fds(rip_channel *c, void *buf, size_t cap, int *fds,
     int code = receive(c, &r, look_and_take, deadline);
     if (code < 0)
         return code;
-    size_t memory = rest_of(&r) > 0 ? 1 : 0;
     code = copy_rest(&r);
-    if (code < 0) {
+    if (code < 0)
         close_all(&r);
-        return code;
-    }
-    if (memory)
-        rip__os_close(r.fds[0]);
-    if (n)
-        *n = r.envelope.n_fds;
-    for (size_t i = 0; i < r.envelope.n_fds; i++)
-        fds[i] = r.fds[memory + i];
-    return (ssize_t)r.envelope.len;
+    else
+        hand_over(&r, fds, n);
+    return code < 0 ? code : (ssize_t)r.envelope.len;
 }
 
 ssize_t rip_channel_receive(rip_channel *c, void *buf, size_t cap,
