@@ -90,8 +90,7 @@ static const struct fault_call table[] = {
     CALL(accept4, E(EMFILE), E(ENFILE), ONCE(EINTR), ONCE(ECONNABORTED)),
     CALL(getsockopt),
     CALL(setsockopt, E(ENOMEM)),
-    CALL(sendmsg, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), E(ENOBUFS),
-         E(ETOOMANYREFS)),
+    CALL(sendmsg, ONCE(EINTR), ONCE(EAGAIN), E(EPIPE), E(ENOBUFS)),
     CALL(recvmsg, ONCE(EINTR), ONCE(EAGAIN), E(ENOMEM)),
     CALL(shutdown),
 

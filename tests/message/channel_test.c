@@ -276,6 +276,20 @@ TEST(descriptors_that_are_none_or_too_many_are_refused)
     free_ends(&e);
 }
 
+/* As of a user without privileges, who has as many on their way as he may have
+ * open. */
+TEST(too_many_descriptors_on_their_way_are_an_error)
+{
+    struct ends e = new_pair();
+    int reader[2];
+    fault_once(SYS_sendmsg, ETOOMANYREFS);
+    CHECK_ERR(rip_channel_send_fds(e.a, "x", 1, &(int){ 0 }, 1, RIP_FOREVER),
+              -ETOOMANYREFS);
+    send_pipes(e.a, reader, 2, 5);
+    check_pipes(e.b, reader, 2, 5);
+    free_ends(&e);
+}
+
 TEST(descriptors_without_room_for_them_stay_there)
 {
     struct ends e = new_pair();
