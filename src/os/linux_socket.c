@@ -109,6 +109,7 @@ static ssize_t receive(int fd, struct msghdr *m, int *fds, size_t *n_fds,
     while (r == -EINTR);
     if (r >= 0)
         *n_fds = take_descriptors(m, fds);
+    m->msg_control = NULL;
     return r;
 }
 
