@@ -51,14 +51,14 @@ static ssize_t serve_one(rip_channel *c)
     return n == -EPIPE ? 0 : n;
 }
 
-static int serve(const char *name, int clients)
+static int serve(const char *name, long clients)
 {
     rip_listener *l;
     rip_channel *c;
     ssize_t r = rip_listener_new(&l, name, NULL);
     if (r < 0)
         return say_why(name, r);
-    for (int i = 0; r == 0 && i < clients; i++) {
+    for (long i = 0; r == 0 && i < clients; i++) {
         r = rip_listener_accept(&c, l, rip_after(10));
         if (r < 0)
             break;
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "pair") == 0)
         return pair();
     if (argc == 4 && strcmp(argv[1], "serve") == 0)
-        return serve(argv[2], atoi(argv[3]));
+        return serve(argv[2], strtol(argv[3], NULL, 10));
     if (argc > 3 && strcmp(argv[1], "ask") == 0)
         return ask_all(argv[2], argv + 3);
     fprintf(stderr, "usage: channel pair\n"

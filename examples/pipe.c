@@ -46,8 +46,11 @@ static ssize_t read_to_end(rip_pipe *p)
     char text[100];
     ssize_t n = rip_pipe_read_all(p, text, sizeof text - 1, rip_after(10));
     text[n < 0 ? 0 : n] = 0;
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-        printf("parent got: %s\n", line);
+    for (const char *line = text; *line; line += *line == '\n') {
+        int len = (int)strcspn(line, "\n");
+        printf("parent got: %.*s\n", len, line);
+        line += len;
+    }
     return n;
 }
 

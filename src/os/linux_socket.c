@@ -99,9 +99,6 @@ static size_t take_descriptors(struct msghdr *m, int *fds)
 static ssize_t receive(int fd, struct msghdr *m, int *fds, size_t *n_fds,
                        int flags)
 {
-    union control control = { .room = { 0 } };
-    m->msg_control = &control;
-    m->msg_controllen = sizeof control.room;
     long r;
     *n_fds = 0;
     do
@@ -115,15 +112,23 @@ static ssize_t receive(int fd, struct msghdr *m, int *fds, size_t *n_fds,
 
 ssize_t rip__os_receive(int fd, void *buf, size_t cap, int *fds, size_t *n_fds)
 {
+    union control control = { .room = { 0 } };
     struct iovec part = { buf, cap };
-    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+    struct msghdr m = { .msg_iov = &part,
+                        .msg_iovlen = 1,
+                        .msg_control = &control,
+                        .msg_controllen = sizeof control.room };
     return receive(fd, &m, fds, n_fds, 0);
 }
 
 ssize_t rip__os_peek(int fd, struct iovec *parts, size_t n_parts, int *fds,
                      size_t *n_fds, bool *short_of_fds)
 {
-    struct msghdr m = { .msg_iov = parts, .msg_iovlen = n_parts };
+    union control control = { .room = { 0 } };
+    struct msghdr m = { .msg_iov = parts,
+                        .msg_iovlen = n_parts,
+                        .msg_control = &control,
+                        .msg_controllen = sizeof control.room };
     ssize_t r =
         receive(fd, &m, fds, n_fds, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
     *short_of_fds = r >= 0 && (m.msg_flags & MSG_CTRUNC) != 0;

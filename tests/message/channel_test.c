@@ -138,7 +138,7 @@ TEST(a_message_may_be_of_any_length)
 {
     static const size_t sizes[] = {
         RIP__INLINE_MAX - 1,         RIP__INLINE_MAX,
-        RIP__INLINE_MAX + 1,         3 * RIP__INLINE_MAX,
+        RIP__INLINE_MAX + 1,         (size_t)3 * RIP__INLINE_MAX,
         (1 << 20) + RIP__INLINE_MAX, (3 << 20) + 5
     };
     struct ends e = new_pair();

@@ -71,7 +71,7 @@ void limit_fds(int more)
     close(first);
     CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
     now = before;
-    now.rlim_cur = (rlim_t)(first + more);
+    now.rlim_cur = (rlim_t)first + (rlim_t)more;
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &now), ==, 0);
 }
 

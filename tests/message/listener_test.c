@@ -200,7 +200,7 @@ static int foreign_socket(int type, const char *name, bool listens)
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
-    strcpy(a.sun_path + 1, name);
+    memcpy(a.sun_path + 1, name, strlen(name));
     const struct sockaddr *address = (const void *)&a;
     if (listens)
         CHECK(bind(fd, address, len) == 0 && listen(fd, 10) == 0);
