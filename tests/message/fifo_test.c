@@ -455,7 +455,8 @@ static void use(void *ctx)
     CHECK(is_clean(rip_fifo_open(&late, "g", RIP_FIFO_WRITE, rip_after_ms(2))));
     CHECK(!late);
     CHECK(is_clean(rip_fifo_open(&reader, "g", RIP_FIFO_SERVE, rip_after(5))));
-    CHECK(is_clean(rip_fifo_open(&writer, "g", RIP_FIFO_WRITE, rip_after(1))));
+    CHECK(is_clean(
+        rip_fifo_open(&writer, "g", RIP_FIFO_WRITE, rip_after_ms(20))));
     if (reader && writer && rip_pipe_write(writer, "x", 1, rip_after(5)) == 1)
         CHECK(is_clean(rip_pipe_read(reader, &(char){ 0 }, 1, rip_after(5))));
     rip_pipe_free(reader);
