@@ -172,8 +172,11 @@ RIP_API RIP_CHECK_RESULT int rip_channel_adopt(rip_channel **ret, int fd);
  *     -ECANCELED  there is no room, and the calling task is to stop
  *     -EMFILE, -ENFILE, -EFBIG
  *                 a long message takes a descriptor for a moment, and may not
- * be longer than RLIMIT_FSIZE -ETOOMANYREFS a long message, when this user has
- * more descriptors on their way than RLIMIT_NOFILE -ENOMEM
+ *                 be longer than RLIMIT_FSIZE
+ *     -ETOOMANYREFS
+ *                 a long message, when this user has more descriptors on their
+ *                 way than RLIMIT_NOFILE
+ *     -ENOMEM
  *
  * After an error nothing was sent. Raises no SIGPIPE. Blocks until the deadline
  * at the longest. Thread-safe.
@@ -189,11 +192,14 @@ RIP_API RIP_CHECK_RESULT int rip_channel_send(rip_channel *c, const void *msg,
  *     -EPIPE      the other side is gone, or the channel was closed, and there
  *                 is nothing more to come
  *     -EMSGSIZE   the message is longer than `cap`, or descriptors came with
- * it: it stays there, and rip_channel_next tells what it needs -ECANCELED there
- * is none, and the calling task is to stop -EMFILE     a long message takes a
- * descriptor for a moment: it stays there -EBADMSG    what the other side has
- * sent is no message of this library. It was thrown away, and the next one may
- * be well -ENOMEM, -EXDEV as of rip_lock_acquire
+ *                 it: it stays there, and rip_channel_next tells what it needs
+ *     -ECANCELED  there is none, and the calling task is to stop
+ *     -EMFILE     a long message takes a descriptor for a moment: it stays
+ *                 there
+ *     -EBADMSG    what the other side has sent is no message of this library.
+ *                 It was thrown away, and the next one may be well
+ *     -ENOMEM, -EXDEV
+ *                 as of rip_lock_acquire
  *
  * What is in `buf` after an error has no meaning. Blocks until the deadline at
  * the longest, but for the time that it takes to copy the message. Thread-safe.

@@ -36,7 +36,7 @@
  * Caveats
  *
  * - Whoever may write to the directory can put another file in the FIFO's
- * place: make it in a directory that is yours alone.
+ *   place: make it in a directory that is yours alone.
  * - In a network file system a FIFO connects programs on one machine only.
  */
 
@@ -51,7 +51,7 @@ extern "C" {
 
 enum rip_fifo_end {
     RIP_FIFO_READ,  /* to read, until the last writer has gone: then
-                       rip_pipe_read  gives 0, and 0 again until the next one
+                       rip_pipe_read gives 0, and 0 again until the next one
                        opens it */
     RIP_FIFO_WRITE, /* to write */
     RIP_FIFO_SERVE  /* to read from whoever comes, as they come and go: there is
@@ -63,7 +63,9 @@ enum rip_fifo_end {
  * Makes a FIFO. `mode` is that of open(2), less what the umask takes away.
  *
  *     -EEXIST  there is something of that name; whether it is a FIFO the
- * opening tells -ENOENT, -EACCES, -ENOSPC, -EROFS, ... as of mkfifo(3)
+ *              opening tells
+ *     -ENOENT, -EACCES, -ENOSPC, -EROFS, ...
+ *              as of mkfifo(3)
  *
  * Thread-safe.
  */

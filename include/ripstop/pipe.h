@@ -55,7 +55,7 @@
  * - Before Linux 6.4 each end opens its pipe a second time, through /proc, when
  *   it is first used: that takes a second descriptor, and without /proc reading
  *   and writing give -ENOTSUP. So it is with what rip_pipe_adopt was given,
- * where that is a FIFO which is not in non-blocking mode.
+ *   where that is a FIFO which is not in non-blocking mode.
  * - The kernel gives each user 64 MiB for pipes; who has more of them gets new
  *   ones that hold 4 or 8 KiB.
  */

@@ -68,22 +68,26 @@ struct rip_wait {
  *
  * A task or command is ready from its end on, whoever has waited for it by
  * then. An event is ready while it is set, and if it was set while this waited,
- * though it was cleared again at once. A queue is ready when there is a message
- * to get, or none will come (-EPIPE), or it is in no order; but another may be
- * faster, so get it with RIP_NOW. A
- * descriptor is ready, too, when its other end is gone or it has an error, as
- * poll(2) has it; those of a command's streams (rip_command_pipe), of pipes,
- * channels and listeners (rip_pipe_fd, rip_channel_fd, rip_listener_fd) are
- * waited for so. The same thing may be in several items.
+ * though it was cleared again at once. A queue is ready when a get would not
+ * block: there is a message, or the end, or an error; but another may be
+ * faster, so get it with RIP_NOW. A descriptor is ready, too, when its other
+ * end is gone or it has an error, as poll(2) has it; those of a command's
+ * streams (rip_command_pipe), of pipes, channels and listeners (rip_pipe_fd,
+ * rip_channel_fd, rip_listener_fd) are waited for so. The same thing may be in
+ * several items.
  *
  *     -ETIMEDOUT  none was ready by the deadline
  *     -ECANCELED  none is ready, and the calling task is to stop
  *     -EINVAL     an item of an unknown kind, a task, command, queue or event
- * that is NULL, a negative or closed descriptor, one without events; or with
- * RIP_FOREVER nothing but RIP_WAIT_NONE, which would wait for ever -EMFILE
- * there are more tasks, commands and descriptors than this process may have
- * open files (RLIMIT_NOFILE): poll(2) refuses them; or a task has none yet (see
- * rip_task_fd), and can get none -ENFILE, -ECHILD of a task, as of rip_task_fd
+ *                 that is NULL, a negative or closed descriptor, one without
+ *                 events; or with RIP_FOREVER nothing but RIP_WAIT_NONE, which
+ *                 would wait for ever
+ *     -EMFILE     there are more tasks, commands and descriptors than this
+ *                 process may have open files (RLIMIT_NOFILE): poll(2) refuses
+ *                 them; or a task has none yet (see rip_task_fd), and can get
+ *                 none
+ *     -ENFILE, -ECHILD
+ *                 of a task, as of rip_task_fd
  *     -ENOMEM
  *
  * A caller that always begins with the first item may never come to the last

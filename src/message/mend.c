@@ -129,8 +129,7 @@ void rip__queue_return_all(const struct rip__queue_view *v)
  * weak name, which brings nothing in from a static library.
  */
 
-/* A put that was killed, or one that has returned: what is in the order has
- * lost the name before. */
+/* A put that was killed: what is in the order has lost the name before. */
 static void abort_put(const struct rip__queue_map *m, uint32_t b, uint64_t word)
 {
     if (rip__cas(&m->cells[b].word, &word, rip__cell_undone(word)))
