@@ -45,6 +45,11 @@ void *rip__alloc_array(size_t n, size_t size);
 char *rip__strdup(const char *s);
 void rip__free(void *p);
 
+/* What is a process's own: zeroed when it is first asked for, the same for all
+ * threads, and zero again in a child of fork(2), whatever another thread had
+ * done with it just then. It stays for good. NULL when there is no memory. */
+void *rip__process_state(void **at, size_t size);
+
 /* ---- buffer ----------------------------------------------------------- */
 
 /* Bytes that grow at their end; valid when zeroed. `len` of `cap` bytes are

@@ -51,21 +51,12 @@ struct state {
 static const rip_time slice = 20 * INT64_C(1000000);
 static const rip_time patience = 10 * INT64_C(1000000);
 
-static struct state *state;
+static void *state;
 
 /* In memory that a fork wipes: NULL, it is not to be had. */
 static struct state *get_state(void)
 {
-    struct state *s = rip__load(&state), *none = NULL;
-    if (s)
-        return s;
-    s = rip__os_wiped_map(sizeof *s);
-    if (s && !__atomic_compare_exchange_n(&state, &none, s, false,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        rip__os_unmap(s, sizeof *s); /* another thread was faster */
-        s = none;
-    }
-    return s;
+    return rip__process_state(&state, sizeof(struct state));
 }
 
 /* ---- the helper ------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/base.h"
 
+#include "base/atomic.h"
 #include "os/os.h"
 
 void *rip__alloc(size_t size)
@@ -25,4 +26,17 @@ char *rip__strdup(const char *s)
 void rip__free(void *p)
 {
     rip__seam.release(p);
+}
+
+void *rip__process_state(void **at, size_t size)
+{
+    void *seen = rip__load(at);
+    void *made = seen ? NULL : rip__os_wiped_map(size);
+    if (!made)
+        return seen;
+    if (__atomic_compare_exchange_n(at, &seen, made, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return made;
+    rip__os_unmap(made, size); /* another thread was faster */
+    return seen;
 }

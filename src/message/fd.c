@@ -33,20 +33,11 @@ struct state {
 };
 
 /* In memory that a fork wipes: a child has none of these. */
-static struct state *state;
+static void *state;
 
 static struct state *get_state(void)
 {
-    struct state *s = rip__load(&state), *none = NULL;
-    if (s)
-        return s;
-    s = rip__os_wiped_map(sizeof *s);
-    if (s && !__atomic_compare_exchange_n(&state, &none, s, false,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        rip__os_unmap(s, sizeof *s); /* another thread was faster */
-        s = none;
-    }
-    return s;
+    return rip__process_state(&state, sizeof(struct state));
 }
 
 /* Where the watch of a queue hangs, or would. */

@@ -34,6 +34,8 @@ struct rip__dirent {
 /* Moves a descriptor that is 0, 1 or 2 above these; a negative one is an
  * error, and stays it. */
 int rip__raise_above_2(int fd);
+/* The same with two that have just been made: both, or none is left. */
+int rip__raise_both_above_2(int ret[2], const int fd[2]);
 
 /* The address of a name in the namespace of abstract sockets, and its length.
  */

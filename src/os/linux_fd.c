@@ -41,22 +41,24 @@ int rip__raise_above_2(int fd)
     return higher;
 }
 
+int rip__raise_both_above_2(int ret[2], const int fd[2])
+{
+    int a = rip__raise_above_2(fd[0]), b = rip__raise_above_2(fd[1]);
+    if (a < 0 || b < 0) {
+        rip__os_close(a);
+        rip__os_close(b);
+        return a < 0 ? a : b;
+    }
+    ret[0] = a;
+    ret[1] = b;
+    return 0;
+}
+
 int rip__os_pipe(int ret[2])
 {
     int fd[2];
     int r = (int)RIP__SYS(SYS_pipe2, fd, O_CLOEXEC);
-    if (r < 0)
-        return r;
-    fd[0] = rip__raise_above_2(fd[0]);
-    fd[1] = rip__raise_above_2(fd[1]);
-    if (fd[0] < 0 || fd[1] < 0) {
-        rip__os_close(fd[0]);
-        rip__os_close(fd[1]);
-        return fd[0] < 0 ? fd[0] : fd[1];
-    }
-    ret[0] = fd[0];
-    ret[1] = fd[1];
-    return 0;
+    return r < 0 ? r : rip__raise_both_above_2(ret, fd);
 }
 
 int rip__os_open_at(int dir, const char *path, int flags, mode_t mode)

@@ -26,18 +26,7 @@ int rip__os_socket_pair(int ret[2])
     int fd[2];
     int r = (int)RIP__SYS(SYS_socketpair, AF_UNIX,
                           SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd);
-    if (r < 0)
-        return r;
-    fd[0] = rip__raise_above_2(fd[0]);
-    fd[1] = rip__raise_above_2(fd[1]);
-    if (fd[0] < 0 || fd[1] < 0) {
-        rip__os_close(fd[0]);
-        rip__os_close(fd[1]);
-        return fd[0] < 0 ? fd[0] : fd[1];
-    }
-    ret[0] = fd[0];
-    ret[1] = fd[1];
-    return 0;
+    return r < 0 ? r : rip__raise_both_above_2(ret, fd);
 }
 
 /* ---- messages --------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "harness.h"
 #include "segment/layout.h"
+#include "segment/other.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -55,31 +56,6 @@ static void await(pid_t pid, int signal)
     int status;
     CHECK_INT(waitpid(pid, &status, 0), ==, pid);
     CHECK_INT(signal ? WTERMSIG(status) : WEXITSTATUS(status), ==, signal);
-}
-
-/* The other side of a test: does `fn`, says so, and waits to be killed. */
-static pid_t start(void (*fn)(void))
-{
-    int fd[2];
-    char c;
-    CHECK_INT(pipe(fd), ==, 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        fn();
-        CHECK_INT(write(fd[1], "", 1), ==, 1);
-        for (;;)
-            pause();
-    }
-    close(fd[1]);
-    CHECK_INT(read(fd[0], &c, 1), ==, 1);
-    close(fd[0]);
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    await(pid, SIGKILL);
 }
 
 /* A child that does `fn`, whose result is given back. */
@@ -125,12 +101,12 @@ static bool is_left_anywhere(void)
 TEST(processes_that_know_the_name_share_it)
 {
     own_name();
-    pid_t first = start(open_and_count);
+    pid_t first = other_start(open_and_count);
     CHECK_INT(in_child(number), ==, -2);
-    pid_t second = start(open_and_count);
-    end(first);
+    pid_t second = other_start(open_and_count);
+    other_end(first);
     CHECK_INT(in_child(number), ==, -4);
-    end(second);
+    other_end(second);
     CHECK(!is_left_anywhere());
     CHECK_INT(in_child(number), ==, -1); /* it was gone */
     CHECK(!is_left_anywhere());
@@ -225,13 +201,13 @@ TEST(how_it_is_opened_is_kept)
     own_name();
     CHECK_INT(in_child(try_join), ==, -ENOENT);
     CHECK_INT(in_child(try_create), ==, 0);
-    pid_t other = start(open_and_count);
+    pid_t other = other_start(open_and_count);
     CHECK_INT(in_child(try_join), ==, 0);
     CHECK_INT(in_child(try_any), ==, 0);
     CHECK_INT(in_child(try_create), ==, -EEXIST);
     CHECK_INT(in_child(try_larger), ==, -EINVAL);
     CHECK_INT(in_child(try_more), ==, -EINVAL);
-    end(other);
+    other_end(other);
     rip_segment *s = open_it();
     CHECK_INT(try_create(), ==, -EEXIST);
     CHECK_INT(try_larger(), ==, -EINVAL);
@@ -310,9 +286,9 @@ TEST(a_header_that_is_wrong_is_refused)
     own_name();
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         spoil = t[i].spoil;
-        pid_t other = start(open_and_spoil);
+        pid_t other = other_start(open_and_spoil);
         CHECK_INT(in_child(try_any), ==, t[i].error);
-        end(other);
+        other_end(other);
         CHECK_INT(in_child(try_any), ==, 0);
     }
 }
@@ -332,9 +308,9 @@ static void offer_unsealed(void)
 TEST(memory_that_can_shrink_is_refused)
 {
     own_name();
-    pid_t other = start(offer_unsealed);
+    pid_t other = other_start(offer_unsealed);
     CHECK_INT(in_child(try_any), ==, -EBADMSG);
-    end(other);
+    other_end(other);
 }
 
 static int try_any_as_user(void)
@@ -360,9 +336,9 @@ TEST(who_may_not_be_looked_at_is_told)
     if (geteuid() != 0)
         SKIP("not root");
     own_name();
-    pid_t other = start(hide_as_user);
+    pid_t other = other_start(hide_as_user);
     CHECK_INT(in_child(try_any_as_user), ==, -EACCES);
-    end(other);
+    other_end(other);
 }
 
 TEST(users_have_names_of_their_own)
@@ -370,9 +346,9 @@ TEST(users_have_names_of_their_own)
     if (geteuid() != 0)
         SKIP("not root");
     own_name();
-    pid_t other = start(open_as_user);
+    pid_t other = other_start(open_as_user);
     CHECK_INT(in_child(try_join), ==, -ENOENT);
-    end(other);
+    other_end(other);
 }
 
 /* Which of our names another user takes. */
@@ -395,9 +371,9 @@ TEST(another_user_who_has_taken_a_name_of_ours_is_told)
                                          "ripstop/0/%s/junk" };
     for (int i = 0; i < 3; i++) {
         squatted = names[i];
-        pid_t other = start(squat);
+        pid_t other = other_start(squat);
         CHECK_INT(in_child(try_any), ==, -EPERM);
-        end(other);
+        other_end(other);
         CHECK_INT(in_child(try_any), ==, 0);
     }
 }
@@ -421,9 +397,9 @@ TEST(another_pid_namespace_is_refused)
     if (geteuid() != 0)
         SKIP("not root");
     own_name();
-    pid_t other = start(open_elsewhere);
+    pid_t other = other_start(open_elsewhere);
     CHECK_INT(in_child(try_any), ==, -EXDEV);
-    end(other);
+    other_end(other);
     while (is_left_anywhere())
         sched_yield();
 }
@@ -448,9 +424,9 @@ TEST(from_another_pid_namespace_it_is_refused)
     if (geteuid() != 0)
         SKIP("not root");
     own_name();
-    pid_t other = start(open_and_count);
+    pid_t other = other_start(open_and_count);
     CHECK_INT(in_child(try_any_in_a_container), ==, -EXDEV);
-    end(other);
+    other_end(other);
 }
 
 /* ---- many at once ----------------------------------------------------- */
@@ -510,7 +486,7 @@ TEST_WITH(killed_while_opening_nothing_is_left, .deadline = 60)
             ;
         if (i % 3 == 0)
             CHECK_INT(in_child(try_any), ==, 0);
-        end(pid);
+        other_end(pid);
         CHECK(!is_left_anywhere());
     }
 }
@@ -526,12 +502,12 @@ static void stop_in_our_turn(void)
 TEST(one_who_is_stopped_while_opening_is_waited_for_in_vain)
 {
     own_name();
-    pid_t other = start(stop_in_our_turn);
+    pid_t other = other_start(stop_in_our_turn);
     rip_time before = rip_time_now();
     CHECK_INT(in_child(try_any), ==, -ETIMEDOUT);
     CHECK_INT(rip_time_now() - before, >=, 1990000000);
     CHECK_INT(rip_time_now() - before, <, (rip_time)(harness_scale(5) * 1e9));
-    end(other);
+    other_end(other);
     CHECK_INT(in_child(try_any), ==, 0);
 }
 

@@ -15,6 +15,7 @@
 
 #include "harness.h"
 #include "segment/segment.h"
+#include "segment/other.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
@@ -67,33 +68,6 @@ static void hold_permit(void)
     CHECK_OK(rip_sem_acquire(&shared->sem, RIP_NOW));
 }
 
-/* Somebody who does `hold`, and waits to be killed. */
-static pid_t start_holder(void (*hold)(void))
-{
-    int fd[2];
-    char c;
-    CHECK_INT(pipe(fd), ==, 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        hold();
-        CHECK_INT(write(fd[1], "", 1), ==, 1);
-        for (;;)
-            pause();
-    }
-    close(fd[1]);
-    CHECK_INT(read(fd[0], &c, 1), ==, 1);
-    close(fd[0]);
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    int status;
-    kill(pid, SIGKILL);
-    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
-    CHECK_INT(WTERMSIG(status), ==, SIGKILL);
-}
-
 static bool put(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY);
@@ -141,10 +115,10 @@ static int try_with_other_numbers(void)
     snprintf(last, sizeof last, "%d", (int)outer_zombie - 1);
     if (!put("/proc/sys/kernel/ns_last_pid", last))
         return -ENOTSUP;
-    pid_t holder = start_holder(hold_lock);
+    pid_t holder = other_start(hold_lock);
     CHECK_INT(holder, ==, outer_zombie);
     int r = try_lock();
-    end(holder);
+    other_end(holder);
     int after = try_lock();
     return after == RIP_RECOVERED ? r : -EIO;
 }
@@ -202,7 +176,7 @@ TEST(who_has_no_descriptors_left_sees_the_dead)
     siginfo_t info;
     set_up();
     rip_sem_init(&shared->sem, 1, 1);
-    pid_t pid = start_holder(hold_permit);
+    pid_t pid = other_start(hold_permit);
     CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
     few = (struct rlimit){ 3, before.rlim_max };
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
