@@ -199,7 +199,9 @@ static const struct carrier by_queue = { make_queue, put, get },
 
 /* ---- traffic ---------------------------------------------------------- */
 
-static int go[2], over[2];
+/* Of producers, and of consumers: one who is through early may do the turn of
+ * another, but nobody takes what is of the next round. */
+static int go[2], fetch[2], over[2];
 
 static void tell(int fd)
 {
@@ -220,8 +222,7 @@ static void work(const struct traffic *t, bool produces)
     int n = t->messages / (produces ? t->producers : t->consumers);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) {
-        if (produces)
-            hear(go[0]);
+        hear(produces ? go[0] : fetch[0]);
         for (int i = 0; i < n; i++)
             if ((produces ? t->carrier->send(message, t->size)
                           : t->carrier->receive(message, t->size)) < 0)
@@ -236,7 +237,7 @@ static int prepare(const void *arg)
     const struct traffic *t = arg;
     if (t->carrier->make(t->size > SIZE ? 16 : CAPACITY, t->size) < 0)
         return -1;
-    if (pipe(go) < 0 || pipe(over) < 0)
+    if (pipe(go) < 0 || pipe(fetch) < 0 || pipe(over) < 0)
         return bench_fail("pipe: %m");
     for (int i = 0; i < t->producers + t->consumers; i++)
         if (fork() == 0)
@@ -248,6 +249,8 @@ static int64_t run(const void *arg)
 {
     const struct traffic *t = arg;
     int64_t start = bench_now();
+    for (int i = 0; i < t->consumers; i++)
+        tell(fetch[1]);
     for (int i = 0; i < t->producers; i++)
         tell(go[1]);
     for (int i = 0; i < t->consumers; i++)
