@@ -206,18 +206,21 @@ static void sleep_on_words(const struct wait *w, const struct rip__stop *stop,
                        deadline - now < nap ? deadline : now + nap);
 }
 
+/* What has come to a queue another may have taken, just after it was seen. */
 static int wait_for_words(const struct wait *w, rip_time deadline)
 {
     const struct rip__stop *stop = rip__stop_heeded();
-    while (announce(w)) {
+    for (;;) {
+        bool none = announce(w);
+        int r = none ? -ETIMEDOUT : first_ready(w);
         rip_time now = rip__os_clock();
-        if (deadline <= now)
-            return -ETIMEDOUT;
+        if (r != -ETIMEDOUT || deadline <= now)
+            return r;
         if (rip__stop_asked(stop))
             return -ECANCELED;
-        sleep_on_words(w, stop, now, deadline);
+        if (none)
+            sleep_on_words(w, stop, now, deadline);
     }
-    return first_ready(w);
 }
 
 /* ---- words and descriptors -------------------------------------------- */
