@@ -98,18 +98,19 @@ enum {
     RIP__MESSAGE_MAX = 16 << 20
 };
 
+/* What stands at the begin of a line of the cache, of which several write. */
+#define RIP__OWN_LINE _Alignas(RIP__LINE)
+
 /* Where to look first: never too high, and too low only for a while. Each on a
  * line of its own, and so is what is sought next to it. */
 struct rip__order {
-    uint64_t tail;
+    RIP__OWN_LINE uint64_t tail;
     uint32_t cursor; /* of the cells: the next free one may be there */
-    unsigned char line1[RIP__LINE - 12];
-    uint64_t head;
-    unsigned char line2[RIP__LINE - 8];
+    RIP__OWN_LINE uint64_t head;
 };
 
 struct rip_queue {
-    uint32_t magic; /* 0: it is no queue, or no more */
+    RIP__OWN_LINE uint32_t magic; /* 0: it is no queue, or no more */
     uint32_t incarnation;
     uint32_t capacity, message_size, max_deaths;
     uint32_t closing;    /* no put is to begin; RIP__SHUT: and no take */
@@ -119,15 +120,16 @@ struct rip_queue {
     uint64_t returned;   /* how often something came back */
     uint64_t examined; /* what `returned` was when a look found nothing left */
     uint64_t resume;   /* {returned:32, cell:32}, where the next look begins */
-    unsigned char line1[RIP__LINE - 60];
 
     /* The flags below: somebody may sleep until it is 0. */
-    uint32_t getters, putters, joiners, mourners;
-    unsigned char line2[RIP__LINE - 16];
+    RIP__OWN_LINE uint32_t getters;
+    uint32_t putters, joiners, mourners;
 
     struct rip__order order;
     /* then the cells, the entries, and the data */
 };
+_Static_assert(sizeof(struct rip_queue) == (size_t)4 * RIP__LINE,
+               "what is read by all stands on one line");
 #define RIP__CLOSED      1u
 #define RIP__SHUT        2u
 #define RIP__SLEEPS      1u
