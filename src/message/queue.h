@@ -121,7 +121,7 @@ struct rip_queue {
     uint64_t examined; /* what `returned` was when a look found nothing left */
     uint64_t resume;   /* {returned:32, cell:32}, where the next look begins */
 
-    /* The flags below: somebody may sleep until it is 0. */
+    /* {wakes:30, flags:2}: with flags somebody may sleep until it changes. */
     RIP__OWN_LINE uint32_t getters;
     uint32_t putters, joiners, mourners;
 
@@ -134,6 +134,7 @@ _Static_assert(sizeof(struct rip_queue) == (size_t)4 * RIP__LINE,
 #define RIP__SHUT        2u
 #define RIP__SLEEPS      1u
 #define RIP__WATCHES     2u /* and all are to be woken */
+#define RIP__AWAITED     3u
 #define RIP__QUEUE_MAGIC 0x51756575u
 
 /* ---- as a thread sees it: private memory ------------------------------ */
@@ -250,7 +251,7 @@ void rip__queue_wake(uint32_t *sleepers, unsigned n);
  */
 static inline void rip__queue_tell(uint32_t *sleepers)
 {
-    if (rip__load_relaxed(sleepers) != 0)
+    if (rip__load_relaxed(sleepers) & RIP__AWAITED)
         rip__queue_wake(sleepers, 1);
 }
 
@@ -271,8 +272,8 @@ struct rip__queue_wait {
  */
 int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w);
 
-/* The end of a wait that has found something. Others may sleep still, and there
- * may be something for them: true, then the caller is to wake one. */
+/* The end of a wait that has found something. True: others may sleep still, so
+ * the caller looks whether there is more now, and wakes one then. */
 bool rip__queue_found(struct rip__queue_wait *w);
 
 /* ---- being watched ---------------------------------------------------- */

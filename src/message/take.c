@@ -127,9 +127,7 @@ static __attribute__((noinline)) int take_in_time(struct rip__queue_view *v,
         if (r == 0)
             r = try_take(v, want, p);
     }
-    bool others = w.slept;
-    if (r == 1)
-        others = rip__queue_found(&w);
+    bool others = r == 1 ? rip__queue_found(&w) : w.slept;
     if (others && look(&v->m, want->dead, &next) != 0)
         rip__queue_wake(w.sleepers, 1);
     return r;

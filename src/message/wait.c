@@ -6,15 +6,16 @@
 
 /*
  * Who finds nothing sets RIP__SLEEPS in the word of its kind, looks once more,
- * and sleeps while the word is as it was. Who brings something sets it to 0, if
- * it is not, and wakes one. So while nobody sleeps that is one load; and many
- * who bring something before the sleeper runs make one system call together.
+ * and sleeps while the word is as it was. Who brings something takes the flag
+ * away, if it is there, and wakes one. So while nobody sleeps that is one load;
+ * and many who bring something before the sleeper runs make one system call
+ * together. The word counts the wakes, too: else one that was about to sleep
+ * while another set the flag again would find the word as it was, and sleep
+ * beside what has come.
  *
  * Others may sleep beside the one who was woken: when that has found something
- * it sets the word again, and wakes the next if there is more. So does who has
- * set the word and found something before it slept: another who had looked
- * before may fall asleep just then, as the word is what it was. What is lost by
- * a death in between they find at their look again.
+ * it sets the flag again, and wakes the next if there is more. What is lost by a
+ * death in between they find at their look again.
  *
  * Who waits for other things too may be woken and take nothing. It sets
  * RIP__WATCHES, and then all are woken.
@@ -41,9 +42,12 @@ static void spin(rip_time ns)
 
 void rip__queue_wake(uint32_t *sleepers, unsigned n)
 {
-    uint32_t seen = rip__swap(sleepers, 0);
-    if (seen != 0)
-        rip__wake(true, sleepers, seen & RIP__WATCHES ? RIP__ALL : n);
+    uint32_t seen = rip__load_relaxed(sleepers);
+    for (int i = 0; i < RIP__TRIES && seen & RIP__AWAITED; i++)
+        if (rip__cas32(sleepers, &seen, (seen | RIP__AWAITED) + 1)) {
+            rip__wake(true, sleepers, seen & RIP__WATCHES ? RIP__ALL : n);
+            return;
+        }
 }
 
 /* Members to whom something is leased: up to `max`. */
@@ -102,7 +106,7 @@ bool rip__queue_found(struct rip__queue_wait *w)
         *w->patience /= 2;
     else if (!w->announced && *w->patience < MOST_NS)
         *w->patience *= 2;
-    return w->slept || w->announced;
+    return w->slept;
 }
 
 int rip__queue_turn(struct rip__queue_view *v, struct rip__queue_wait *w)
@@ -130,8 +134,5 @@ bool rip__queue_watch(rip_queue *q, uint32_t *seen)
     if (rip__queue_join(q, &v) < 0)
         return false;
     *seen = rip__or(&q->getters, RIP__WATCHES) | RIP__WATCHES;
-    if (!rip__queue_is_ready(q))
-        return true;
-    rip__queue_wake(&q->getters, 1);
-    return false;
+    return !rip__queue_is_ready(q);
 }
