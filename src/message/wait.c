@@ -14,8 +14,8 @@
  * beside what has come.
  *
  * Others may sleep beside the one who was woken: when that has found something
- * it sets the flag again, and wakes the next if there is more. What is lost by a
- * death in between they find at their look again.
+ * it sets the flag again, and wakes the next if there is more. What is lost by
+ * a death in between they find at their look again.
  *
  * Who waits for other things too may be woken and take nothing. It sets
  * RIP__WATCHES, and then all are woken.
